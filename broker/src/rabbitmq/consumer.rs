@@ -1,0 +1,244 @@
+//! Consuming, across reconnects.
+//!
+//! A consumer owns one channel at a time. When it ends, for whatever reason (connection lost, channel closed by the
+//! broker, queue deleted), the next call of `next` opens another. There is no task behind it: a caller who does not
+//! ask is not given.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::backoff::Backoff;
+use super::held::Deliveries;
+use super::link::Session;
+use super::{Shared, declare, open_channel, short};
+use crate::acker::Held;
+use crate::limits::SUBSCRIPTION_PREFETCH;
+use crate::{Acker, BrokerError, Consumer, Delivery, MAX_MESSAGE_BYTES, PATIENCE};
+
+/// How long the broker may take to answer a cancellation before its channel is given up.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a consumer may be quiet before it asks for its queue again. RabbitMQ 3.10 does not tell the consumers of
+/// a quorum queue that it was deleted; they would wait for ever beside the queue that replaced it.
+const RENEW_AFTER: Duration = Duration::from_secs(30);
+
+/// Where a consumer's messages come from.
+#[derive(Clone)]
+pub(super) enum Source {
+    Queue { name: String, prefetch: u16, rank: u32 },
+    Fanout { name: String },
+}
+
+impl Source {
+    fn name(&self) -> &str {
+        match self {
+            Self::Queue { name, .. } | Self::Fanout { name } => name,
+        }
+    }
+}
+
+pub(super) struct RabbitConsumer {
+    shared: Arc<Shared>,
+    source: Source,
+    current: Option<Open>,
+    /// When something was received, or the consumer was made.
+    quiet_since: Instant,
+    cancelled: bool,
+}
+
+/// A consumer on a living channel.
+struct Open {
+    deliveries: Arc<Deliveries>,
+    stream: lapin::Consumer,
+    /// The end of the connection. lapin ends the stream as well, unless the connection broke while it was being made.
+    lost: CancellationToken,
+}
+
+impl RabbitConsumer {
+    /// The first channel: here an error is the caller's.
+    pub(super) async fn open(shared: Arc<Shared>, source: Source) -> Result<Self, BrokerError> {
+        let doing = format!("consuming {}", source.name());
+        let current = shared.persist(&doing, |session| Open::new(&shared, session, &source)).await?;
+        let quiet_since = Instant::now();
+        Ok(Self { shared, source, current: Some(current), quiet_since, cancelled: false })
+    }
+
+    /// Every later one, however long it takes. `None` once the broker is closed.
+    async fn reopen(shared: &Arc<Shared>, source: &Source) -> Option<Open> {
+        let mut backoff = Backoff::default();
+        loop {
+            let session = shared.consume.session().await?;
+            let lost = session.lost.clone();
+            let opened = tokio::select! {
+                opened = timeout(PATIENCE, Open::new(shared, session, source)) => opened,
+                () = lost.cancelled() => continue,
+            };
+            let error = match opened {
+                Ok(Ok(open)) => return Some(open),
+                Ok(Err(error)) => error,
+                Err(_) => shared.board.unavailable("opening a consumer", PATIENCE),
+            };
+            if let BrokerError::NotDeclared { name } = &error {
+                warn!(name, "a queue that was consumed is gone; declaring it again");
+                if let Err(error) = shared.redeclare().await {
+                    warn!(%error, "declaring queues again");
+                }
+            } else {
+                debug!(%error, queue = source.name(), "no consumer yet");
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+
+    /// Lets go of a channel that has been quiet for long; the next round opens another.
+    async fn renew(&mut self) {
+        self.quiet_since = Instant::now();
+        let idle =
+            |open: &mut Open| open.deliveries.all_decided() && matches!(self.source, Source::Queue { .. });
+        // While deliveries are undecided a second channel would double the prefetch window.
+        if let Some(open) = self.current.take_if(idle) {
+            open.stop_detached().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Consumer for RabbitConsumer {
+    async fn next(&mut self) -> Option<Delivery> {
+        let closed = self.shared.closed.clone();
+        while !self.cancelled {
+            let open = match &mut self.current {
+                Some(open) => open,
+                none => none.insert(tokio::select! {
+                    open = Self::reopen(&self.shared, &self.source) => open?,
+                    () = closed.cancelled() => return None,
+                }),
+            };
+            let received = tokio::select! {
+                biased;
+                () = closed.cancelled() => return None,
+                received = open.stream.next() => received,
+                () = open.lost.cancelled() => None,
+                () = sleep_until(self.quiet_since + RENEW_AFTER) => {
+                    self.renew().await;
+                    continue;
+                }
+            };
+            self.quiet_since = Instant::now();
+            match received {
+                Some(Ok(message)) => {
+                    let delivery = open.deliver(message);
+                    let bytes = delivery.body.len();
+                    // A dead letter that is too large is shown as it is: there is nowhere else for it to go.
+                    if bytes <= MAX_MESSAGE_BYTES || !self.shared.known.has_dead_letters(self.source.name()) {
+                        return Some(delivery);
+                    }
+                    warn!(queue = self.source.name(), bytes, "dead-lettering an oversized message");
+                    let reason = format!("{bytes} bytes are more than the limit of {MAX_MESSAGE_BYTES}");
+                    let _ = delivery.dead_letter(&reason).await;
+                }
+                Some(Err(error)) => {
+                    debug!(%error, queue = self.source.name(), "a consumer's channel ended");
+                    self.current = None;
+                }
+                // The connection is gone, or the broker cancelled it: the queue was deleted, or its node left.
+                None => self.current = None,
+            }
+        }
+        None
+    }
+
+    async fn cancel(&mut self) {
+        self.cancelled = true;
+        if let Some(open) = self.current.take() {
+            open.stop_detached().await;
+        }
+    }
+}
+
+impl Drop for RabbitConsumer {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending, and the broker takes everything back by itself.
+        if let (Some(open), Ok(runtime)) = (self.current.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(open.stop());
+        }
+    }
+}
+
+impl Open {
+    async fn new(shared: &Arc<Shared>, session: Session, source: &Source) -> Result<Self, BrokerError> {
+        let doing = format!("consuming {}", source.name());
+        let channel = open_channel(&session, &doing).await?;
+        let (queue, prefetch, rank) = match source {
+            Source::Queue { name, prefetch, rank } => (name.clone(), *prefetch, *rank),
+            Source::Fanout { name } => {
+                // A new name each time: the broker may not yet know that the last connection is gone.
+                let queue = format!("{name}.{}", Uuid::new_v4());
+                declare::subscription(&channel, &queue, name).await?;
+                (queue, SUBSCRIPTION_PREFETCH, 0)
+            }
+        };
+        let failed = |source| declare::failed(&queue, source);
+        // Per consumer: quorum queues know no other, and 4.x refuses it.
+        channel.basic_qos(prefetch, BasicQosOptions { global: false }).await.map_err(failed)?;
+        let options = BasicConsumeOptions::default();
+        let mut arguments = FieldTable::default();
+        if rank > 0 {
+            arguments
+                .insert("x-priority".into(), AMQPValue::LongInt(i32::try_from(rank).unwrap_or(i32::MAX)));
+        }
+        let tag = format!("backstitch-{}", Uuid::new_v4());
+        let stream =
+            channel.basic_consume(short(&queue)?, short(&tag)?, options, arguments).await.map_err(failed)?;
+        let deliveries = Deliveries::new(channel, shared.clone(), queue);
+        Ok(Self { deliveries, stream, lost: session.lost })
+    }
+
+    fn deliver(&self, message: lapin::message::Delivery) -> Delivery {
+        let properties = &message.properties;
+        Delivery {
+            headers: properties.headers().as_ref().map(text_headers).unwrap_or_default(),
+            message_id: properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+            redelivered: message.redelivered,
+            body: message.data,
+            acker: Acker(Held::RabbitMq(self.deliveries.hand_out(message.delivery_tag))),
+        }
+    }
+
+    /// The same as [`stop`](Self::stop), which goes on when the caller gives up waiting.
+    async fn stop_detached(self) {
+        // The error would be a panic of the task, which the runtime has reported.
+        let _ = tokio::spawn(self.stop()).await;
+    }
+
+    /// Ends the consumer and gives back what it had not seen. What was handed out can still be decided.
+    async fn stop(mut self) {
+        let cancelled =
+            self.deliveries.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
+        if let Ok(Ok(())) = timeout(CANCEL_TIMEOUT, cancelled).await {
+            // The broker's answer comes after its last delivery: the stream holds all there will be, and then ends.
+            while let Some(Ok(message)) = self.stream.next().await {
+                let _ = self.deliveries.give_back(message.delivery_tag);
+            }
+        }
+    }
+}
+
+fn text_headers(headers: &FieldTable) -> BTreeMap<String, String> {
+    let text = |value: &AMQPValue| match value {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    };
+    headers.inner().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
+}

@@ -1,0 +1,123 @@
+//! A broker behind a relay, or on a node of its own, with one work queue and one fan-out.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use backstitch_broker::{
+    Acked, Broker, ConnectionState, Consumer, Delivery, Outgoing, RabbitMq, Target, Topology, WorkQueue,
+    dead_letter_queue,
+};
+use backstitch_tests::relay::Relay;
+use backstitch_tests::shared;
+use uuid::Uuid;
+
+/// A node that restarts on a busy machine takes most of this.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct World {
+    pub(crate) broker: RabbitMq,
+    pub(crate) queue: String,
+    pub(crate) dead: String,
+    pub(crate) fanout: String,
+}
+
+impl World {
+    /// On the shared node.
+    pub(crate) async fn shared() -> Result<Self> {
+        Self::at(&shared::amqp_url()?).await
+    }
+
+    /// On the shared node, behind a relay. A dead connection is noticed after two seconds.
+    pub(crate) async fn behind_relay() -> Result<(Self, Relay)> {
+        let url = shared::amqp_url()?;
+        let port =
+            url.rsplit(':').next().and_then(|rest| rest.split('/').next()).context("a URL with a port")?;
+        let port = port.parse().context("a URL with a port")?;
+        let relay = Relay::to(port).await?;
+        let world = Self::at(&format!("{}?heartbeat=1", relay.url(&url, port))).await?;
+        Ok((world, relay))
+    }
+
+    pub(crate) async fn at(url: &str) -> Result<Self> {
+        let id = Uuid::new_v4();
+        let (queue, fanout) = (format!("work-{id}"), format!("fanout-{id}"));
+        let broker = RabbitMq::connect(url, "faults").await?;
+        let topology = Topology {
+            dead_letter_exchange: format!("dead-{id}"),
+            work: vec![WorkQueue { name: queue.clone(), delivery_limit: 20 }],
+            transient: Vec::new(),
+            fanouts: vec![fanout.clone()],
+        };
+        broker.declare(&topology).await?;
+        Ok(Self { broker, dead: dead_letter_queue(&queue), queue, fanout })
+    }
+
+    /// Publishes until it is confirmed, as every user of a publisher does.
+    pub(crate) async fn send(&self, body: &str) -> Result<()> {
+        let publisher = self.broker.publisher().await?;
+        soon(async {
+            loop {
+                match publisher.publish(message(&self.queue, body)).await {
+                    Ok(confirm) => {
+                        if confirm.await.is_ok() {
+                            return Ok(());
+                        }
+                    }
+                    Err(error) if error.is_permanent() => return Err(error.into()),
+                    Err(_) => {}
+                }
+            }
+        })
+        .await?
+    }
+
+    pub(crate) async fn consumer(&self) -> Result<Box<dyn Consumer>> {
+        Ok(self.broker.consume(&self.queue, 10).await?)
+    }
+
+    /// Waits until the connection is in a state that `wanted` accepts.
+    pub(crate) async fn state(
+        &self,
+        wanted: impl FnMut(&ConnectionState) -> bool,
+    ) -> Result<ConnectionState> {
+        let mut states = self.broker.state();
+        let state = soon(states.wait_for(wanted)).await??;
+        Ok(state.clone())
+    }
+}
+
+pub(crate) fn disconnected(state: &ConnectionState) -> bool {
+    matches!(state, ConnectionState::Disconnected { .. })
+}
+
+pub(crate) fn message(queue: &str, body: &str) -> Outgoing {
+    Outgoing {
+        target: Target::Queue(queue.to_owned()),
+        body: body.into(),
+        headers: BTreeMap::new(),
+        message_id: body.to_owned(),
+        persistent: true,
+    }
+}
+
+pub(crate) async fn next(consumer: &mut Box<dyn Consumer>) -> Result<Delivery> {
+    soon(consumer.next()).await?.context("the consumer ended")
+}
+
+/// The next message, acknowledged.
+pub(crate) async fn take(consumer: &mut Box<dyn Consumer>) -> Result<String> {
+    let delivery = next(consumer).await?;
+    let body = text(&delivery);
+    assert_eq!(delivery.acker.ack().await, Acked::Done);
+    Ok(body)
+}
+
+pub(crate) fn text(delivery: &Delivery) -> String {
+    String::from_utf8_lossy(&delivery.body).into_owned()
+}
+
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, future).await.context("it did not happen in time")
+}

@@ -1,0 +1,178 @@
+//! The two servers, and a place on each that is ours alone.
+//!
+//! A database of its own beside the one that was named: same server, same settings, no row of anybody else in it, and
+//! gone afterwards. On the broker a worker queue of its own; reports and heartbeats have one queue for all, so a broker
+//! on which a coordinator listens is refused.
+
+use anyhow::{Context, Result};
+use backstitch_broker::{Broker, BrokerError, RabbitMq, Topology};
+use backstitch_coordinator::ledger::{self, Address};
+use backstitch_proto::message::REPORT_QUEUE;
+use serde::Serialize;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use super::options::Urls;
+use super::project::QUEUE;
+use super::usage::Tree;
+use crate::exit::Invalid;
+
+/// A RabbitMQ port that a URL does not name.
+const AMQP_PORT: u16 = 5672;
+
+/// The servers of a measurement.
+pub(super) struct Servers {
+    admin: PgConnectOptions,
+    pub(super) broker_url: String,
+    pub(super) broker: RabbitMq,
+    /// Others use the broker too: what they declared stays.
+    shared: bool,
+    pub(super) postgres: Option<Tree>,
+    pub(super) rabbitmq: Option<Tree>,
+    pub(super) settings: Settings,
+    databases: std::sync::Mutex<Vec<String>>,
+}
+
+/// What decides how fast a server may be.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Settings {
+    postgres_version: String,
+    fsync: String,
+    synchronous_commit: String,
+    full_page_writes: String,
+    wal_sync_method: String,
+    shared_buffers: String,
+    max_wal_size: String,
+    broker_queues: &'static str,
+    broker_confirms: bool,
+}
+
+impl Servers {
+    /// Looks at the servers and refuses what must not be disturbed.
+    pub(super) async fn prepare(urls: &Urls) -> Result<Self> {
+        let admin: PgConnectOptions = match urls.database.split_once(':') {
+            Some(("postgres" | "postgresql", _)) => {
+                urls.database.parse().context("the URL of the database")?
+            }
+            _ => {
+                return Err(
+                    Invalid::one("a measurement needs PostgreSQL: --database-url postgres://...").into()
+                );
+            }
+        };
+        let mut session = connect(&admin).await?;
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut session).await?;
+        let settings = Settings::read(&mut session).await?;
+        let postgres = is_here(admin.get_host()).then(|| Tree::parent_of(pid as u32, "postgres")).flatten();
+        session.close().await?;
+
+        let broker = RabbitMq::connect(&urls.broker, "backstitch-bench").await?;
+        let shared = match broker.depth(REPORT_QUEUE).await {
+            Ok(depth) if depth.consumers > 0 => {
+                let problem = "a coordinator is at work on this broker: name another, or a vhost of its own";
+                return Err(Invalid::one(problem).into());
+            }
+            Ok(_) => true,
+            Err(BrokerError::NotDeclared { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let rabbitmq = listening(&urls.broker).and_then(Tree::listening_on);
+        let broker_url = urls.broker.clone();
+        let databases = std::sync::Mutex::default();
+        Ok(Self { admin, broker_url, broker, shared, postgres, rabbitmq, settings, databases })
+    }
+
+    /// Makes an empty ledger, and gives its URL, which may hold a password.
+    pub(super) async fn ledger(&self) -> Result<String> {
+        let mut session = connect(&self.admin).await?;
+        let name = self.name_a_database();
+        let created =
+            sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut session).await;
+        created.context("making a database for the measurement: its user needs CREATEDB")?;
+        session.close().await?;
+        let url = self.admin.clone().database(&name).to_url_lossy().to_string();
+        let address: Address = url.parse()?;
+        ledger::migrate(&address).await?;
+        Ok(url)
+    }
+
+    /// A new name, noted for removal.
+    fn name_a_database(&self) -> String {
+        let mut made = self.databases();
+        let name = format!("backstitch_bench_{}_{}", std::process::id(), made.len());
+        made.push(name.clone());
+        name
+    }
+
+    /// Removes what was made.
+    pub(super) async fn remove(self, keep: bool) -> Result<()> {
+        let worker_queue = Topology::for_worker_queues([QUEUE]);
+        let topology = if self.shared {
+            let of_bench = |queue: &backstitch_broker::WorkQueue| queue.name != REPORT_QUEUE;
+            Topology {
+                dead_letter_exchange: String::new(),
+                work: worker_queue.work.into_iter().filter(of_bench).collect(),
+                ..Topology::default()
+            }
+        } else {
+            worker_queue
+        };
+        self.broker.remove(&topology).await?;
+        self.broker.close().await;
+        let databases = std::mem::take(&mut *self.databases());
+        if keep {
+            for name in databases {
+                eprintln!("left behind: database {name}");
+            }
+            return Ok(());
+        }
+        let mut session = connect(&self.admin).await?;
+        for name in databases {
+            // The coordinator that was killed may still have sessions.
+            let dropped = sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
+            dropped.execute(&mut session).await.with_context(|| format!("dropping database {name}"))?;
+        }
+        Ok(session.close().await?)
+    }
+
+    fn databases(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        // Nothing can panic while it holds the lock.
+        self.databases.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Settings {
+    async fn read(session: &mut PgConnection) -> Result<Self> {
+        let mut show = async |name: &str| -> Result<String> {
+            Ok(sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(&mut *session).await?)
+        };
+        Ok(Self {
+            postgres_version: show("server_version").await?,
+            fsync: show("fsync").await?,
+            synchronous_commit: show("synchronous_commit").await?,
+            full_page_writes: show("full_page_writes").await?,
+            wal_sync_method: show("wal_sync_method").await?,
+            shared_buffers: show("shared_buffers").await?,
+            max_wal_size: show("max_wal_size").await?,
+            // What this program declares and does, always.
+            broker_queues: "quorum, durable",
+            broker_confirms: true,
+        })
+    }
+}
+
+/// A session of our own on the database of `options`.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
+    options.clone().application_name("backstitch bench").connect().await.context("connecting to PostgreSQL")
+}
+
+/// The port of a broker on this machine.
+fn listening(url: &str) -> Option<u16> {
+    let url = reqwest::Url::parse(url).ok()?;
+    is_here(url.host_str()?).then(|| url.port().unwrap_or(AMQP_PORT))
+}
+
+fn is_here(host: &str) -> bool {
+    // A path is a socket of this machine.
+    host.starts_with('/') || ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&host)
+}

@@ -1,0 +1,65 @@
+//! `backstitch runs cancel`, `pause`, `resume`.
+
+use anyhow::{Result, bail};
+use backstitch_coordinator::api::RunView;
+use backstitch_coordinator::ledger::RunStatus;
+use backstitch_proto::id::RunId;
+
+use super::OneArgs;
+use crate::display::{print, print_json, status_word};
+use crate::embedded::{Listen, Roles};
+use crate::exit::Exit;
+use crate::source::{self, Leading};
+
+/// What is asked of a live run.
+#[derive(Clone, Copy)]
+pub(super) enum Request {
+    Cancel,
+    Pause,
+    Resume,
+}
+
+pub(super) async fn run(args: OneArgs, request: Request) -> Result<Exit> {
+    let leading =
+        Leading::find(&args.place, |_| Roles { slots: None, listen: Listen::Nowhere, keep_history: None })
+            .await?;
+    let asked = ask(&leading, &args.run, request).await;
+    let stopped = leading.stop().await;
+    let (run, view) = asked?;
+    stopped?;
+    if args.output.json() {
+        print_json(&view)?;
+    } else {
+        let state = status_word(view.status);
+        print(&match request {
+            Request::Cancel => format!("Run {run} is {state}."),
+            Request::Pause => format!(
+                "Run {run} is paused; `backstitch runs resume {run}{}` goes on with it.",
+                args.place.flags()
+            ),
+            Request::Resume => format!("Run {run} goes on."),
+        })?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn ask(leading: &Leading, run: &str, request: Request) -> Result<(RunId, RunView)> {
+    let run = source::find_run(leading.look.as_ref(), run).await?;
+    // An id that is unknown and a run that has ended are told apart, which "not live" would not.
+    let before = leading.look.run(run).await?;
+    if before.status.is_terminal() {
+        bail!(
+            "run {run} has ended: it {}",
+            match before.status {
+                RunStatus::Cancelled => "was cancelled",
+                status => status_word(status),
+            }
+        );
+    }
+    match request {
+        Request::Cancel => leading.ask.cancel(run).await?,
+        Request::Pause => leading.ask.pause(run, true).await?,
+        Request::Resume => leading.ask.pause(run, false).await?,
+    }
+    Ok((run, leading.look.run(run).await?))
+}

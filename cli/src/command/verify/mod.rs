@@ -1,0 +1,131 @@
+//! `backstitch verify`: recounts the ledger, asks the leader for its own view, looks at what waits at the broker, and
+//! says what contradicts the invariants. It changes nothing, and so it does not lead a ledger that nobody leads.
+
+mod broker;
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use backstitch_coordinator::ledger::{AuditReport, Ledger};
+use backstitch_proto::definition::PROJECT_FILE;
+use clap::Args;
+use serde::Serialize;
+
+use self::broker::BrokerReport;
+use crate::display::{OutputArgs, plural, print, print_json};
+use crate::exit::Exit;
+use crate::project::Project;
+use crate::settings::{self, BrokerArgs, Place, PlaceArgs};
+use crate::source::{self, Leading};
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// What was looked at, and what was found.
+#[derive(Serialize)]
+struct Verified {
+    /// The recount; absent where only a coordinator was asked.
+    ledger: Option<AuditReport>,
+    /// What the leader sees; absent where nobody leads.
+    leader: Option<Vec<String>>,
+    /// What waits at the broker; absent where none is named, or where the ledger is not at hand.
+    broker: Option<BrokerReport>,
+}
+
+impl VerifyArgs {
+    pub(crate) async fn run(self) -> Result<Exit> {
+        let verified = match self.place.place()? {
+            Place::Server(url) => Verified {
+                ledger: None,
+                leader: Some(Leading::at(&url)?.ask.violations().await?),
+                broker: None,
+            },
+            Place::Database(address) => {
+                let ledger = source::open(&address).await?;
+                let mut verified = audit(ledger.as_ref()).await?;
+                if let Some(url) = self.broker.broker(&self.place.project)? {
+                    verified.broker = Some(broker::audit(&url, &self.queues()?, ledger.as_ref()).await?);
+                }
+                verified
+            }
+            // The embedded broker lives and dies with its process.
+            Place::Own => audit(source::own(&self.place).await?.as_ref()).await?,
+        };
+        if self.output.json() {
+            print_json(&verified)?;
+        } else {
+            print(&verified.to_text())?;
+        }
+        Ok(if verified.holds() { Exit::Done } else { Exit::Failed })
+    }
+
+    /// The worker queues of the project; the default one where there is no project.
+    fn queues(&self) -> Result<BTreeSet<String>> {
+        let dir = settings::project_dir(&self.place.project);
+        let queues = match dir.join(PROJECT_FILE).exists() {
+            true => Project::load(&dir)?.queues(),
+            false => vec!["default".to_owned()],
+        };
+        Ok(queues.into_iter().collect())
+    }
+}
+
+async fn audit(ledger: &dyn Ledger) -> Result<Verified> {
+    let report = ledger.audit().await?;
+    let leader = match source::leader_of(ledger).await? {
+        Some(leader) => Some(source::Ask::violations(&leader).await?),
+        None => None,
+    };
+    Ok(Verified { ledger: Some(report), leader, broker: None })
+}
+
+impl Verified {
+    fn holds(&self) -> bool {
+        self.ledger.as_ref().is_none_or(|report| report.findings.is_empty())
+            && self.leader.as_ref().is_none_or(Vec::is_empty)
+            && self.broker.as_ref().is_none_or(|report| report.findings.is_empty())
+    }
+
+    fn to_text(&self) -> String {
+        let mut lines = Vec::new();
+        if let Some(report) = &self.ledger {
+            lines.extend(
+                report.findings.iter().map(|found| {
+                    format!("{}: {} ({})", found.invariant, found.what, plural(found.rows, "row"))
+                }),
+            );
+            lines.push(format!(
+                "ledger: {} and {} recounted, {}",
+                plural(report.attempts, "attempt"),
+                plural(report.materialized, "materialization"),
+                plural(report.live_runs, "live run")
+            ));
+        } else {
+            lines.push("ledger: not looked at; name it with --database-url".to_owned());
+        }
+        match &self.leader {
+            Some(found) => {
+                lines.extend(found.iter().cloned());
+                lines.push(format!("leader: {}", plural(found.len() as u64, "violation")));
+            }
+            None => lines.push("leader: nobody leads, or it is not reached from here".to_owned()),
+        }
+        if let Some(report) = &self.broker {
+            lines.extend(report.findings.iter().cloned());
+            lines.push(format!(
+                "broker: {} waiting, {}",
+                plural(report.waiting, "message"),
+                plural(report.dead_letters, "dead letter")
+            ));
+        }
+        lines.push(if self.holds() { "All invariants hold." } else { "Invariants are violated." }.to_owned());
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,67 @@
+//! `backstitch worker`: executes tasks until it is told to stop, then drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use backstitch_broker::Broker;
+use backstitch_proto::definition::HumanDuration;
+use backstitch_worker::{Worker, WorkerOptions};
+use clap::Args;
+
+use super::servers;
+use crate::exit::{Exit, Invalid};
+use crate::settings::{self, BrokerArgs, ProjectArgs, SlotsArgs};
+use crate::signals::Signals;
+
+#[derive(Args, Debug)]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    slots: SlotsArgs,
+    /// Queues to take tasks from [env: BACKSTITCH_QUEUES] [default: default]
+    #[arg(long, env = "BACKSTITCH_QUEUES", hide_env = true, value_delimiter = ',', value_name = "NAME,...")]
+    queues: Vec<String>,
+    /// Name of this worker, for people [env: BACKSTITCH_NAME] [default: host name and process id]
+    #[arg(long, env = "BACKSTITCH_NAME", hide_env = true, value_name = "NAME")]
+    name: Option<String>,
+    /// Time for what runs to finish after TERM, such as 30s or 5m [env: BACKSTITCH_DRAIN_GRACE] [default: 30s]
+    #[arg(long, env = "BACKSTITCH_DRAIN_GRACE", hide_env = true, value_name = "TIME", value_parser = duration)]
+    drain_grace: Option<Duration>,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    project: ProjectArgs,
+}
+
+impl WorkerArgs {
+    pub(crate) async fn run(self) -> Result<Exit> {
+        let broker_url = self
+            .broker
+            .broker(&self.project)?
+            .ok_or_else(|| Invalid::one("a worker needs a broker: --broker-url, or BACKSTITCH_BROKER_URL"))?;
+        let shutdown = Signals::listen()?.into_token();
+        let mut options = WorkerOptions {
+            slots: self.slots.slots(),
+            project_dir: settings::project_dir(&self.project),
+            name: self.name.unwrap_or_else(servers::process_name),
+            ..WorkerOptions::default()
+        };
+        if !self.queues.is_empty() {
+            options.queues = self.queues;
+        }
+        options.drain_grace = self.drain_grace.unwrap_or(options.drain_grace);
+        let Some(broker) = servers::rabbitmq(&broker_url, &options.name, &shutdown).await? else {
+            return Ok(Exit::Done);
+        };
+        let broker = Arc::new(broker);
+        let shared: Arc<dyn Broker> = Arc::clone(&broker) as _;
+        let ran = Worker::builder().options(options).broker(shared).run_until(shutdown).await;
+        broker.close().await;
+        ran?;
+        Ok(Exit::Done)
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<HumanDuration>().map(HumanDuration::get).map_err(|error| error.to_string())
+}

@@ -1,0 +1,281 @@
+//! What a command is told: by flag, else by environment, else by the settings file beside the project file.
+//!
+//! The levels are taken one by one and not setting by setting: a flag that names a ledger wins over an environment
+//! that names a coordinator. URLs may carry passwords, so they are never shown, not in `--help` either: the
+//! environment is read here and not by clap.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use backstitch_coordinator::ledger::Address;
+use backstitch_coordinator::service::KeepHistory;
+use clap::Args;
+use serde::Deserialize;
+
+use crate::exit::Invalid;
+
+/// The settings file, beside the project file.
+pub(crate) const SETTINGS_FILE: &str = "backstitch.settings.yaml";
+
+/// Folder of the embedded ledger inside the project.
+const STATE_DIR: &str = ".backstitch";
+
+/// The embedded ledger inside that folder.
+const LEDGER_FILE: &str = "ledger.db";
+
+/// Which project.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ProjectArgs {
+    /// Folder of the project, which has backstitch.yaml in it [env: BACKSTITCH_PROJECT] [default: .]
+    #[arg(long, value_name = "DIR", help_heading = "Where")]
+    pub(crate) project: Option<PathBuf>,
+}
+
+/// Where the project's own ledger is.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct StateArgs {
+    /// Folder of the project's own ledger [env: BACKSTITCH_STATE_DIR] [default: .backstitch in the project]
+    #[arg(long, value_name = "DIR", help_heading = "Where")]
+    state_dir: Option<PathBuf>,
+}
+
+/// Which coordinator.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServerArgs {
+    /// Coordinator to ask, such as http://localhost:3070 [env: BACKSTITCH_SERVER]
+    #[arg(long, value_name = "URL", help_heading = "Where")]
+    server: Option<String>,
+}
+
+/// Which ledger.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct DatabaseArgs {
+    /// Ledger: postgres://USER:PASSWORD@HOST/DATABASE or sqlite:PATH [env: BACKSTITCH_DATABASE_URL]
+    #[arg(long, value_name = "URL", help_heading = "Where")]
+    database_url: Option<String>,
+}
+
+/// Which broker.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct BrokerArgs {
+    /// RabbitMQ: amqp://USER:PASSWORD@HOST/VHOST [env: BACKSTITCH_BROKER_URL]
+    #[arg(long, value_name = "URL", help_heading = "Where")]
+    broker_url: Option<String>,
+}
+
+/// How much runs at once in this process.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct SlotsArgs {
+    /// Tasks that run at once in this process [default: the processors of this machine]
+    #[arg(long, env = "BACKSTITCH_SLOTS", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    slots: Option<u32>,
+}
+
+impl SlotsArgs {
+    /// The number.
+    pub(crate) fn slots(self) -> u32 {
+        self.slots.unwrap_or_else(|| backstitch_worker::WorkerOptions::default().slots)
+    }
+}
+
+/// Where a coordinator serves its API.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct ListenArgs {
+    /// Where the API is served; it has no authentication, so keep it inside
+    #[arg(
+        long,
+        env = "BACKSTITCH_LISTEN",
+        hide_env = true,
+        default_value = "127.0.0.1:3070",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) listen: SocketAddr,
+}
+
+/// How long a ledger keeps the history of attempts.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct HistoryArgs {
+    /// Days for which the attempts of a run stay in the ledger; older months are removed whole [default: for ever]
+    #[arg(long, env = "BACKSTITCH_KEEP_HISTORY", hide_env = true, value_name = "DAYS")]
+    keep_history: Option<NonZeroU32>,
+}
+
+impl HistoryArgs {
+    /// The setting of the coordinator.
+    pub(crate) fn keep(self) -> Option<KeepHistory> {
+        self.keep_history.map(|days| KeepHistory { days })
+    }
+}
+
+/// Everything that says where a command reads.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PlaceArgs {
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+/// What the settings file may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SettingsFile {
+    server: Option<String>,
+    database_url: Option<String>,
+    broker_url: Option<String>,
+    state_dir: Option<PathBuf>,
+}
+
+/// Where a command reads.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// The API of a coordinator.
+    Server(String),
+    /// A ledger that was named.
+    Database(Address),
+    /// The ledger of the project itself.
+    Own,
+}
+
+/// The folder of the project, as the user names it.
+pub(crate) fn project_dir(args: &ProjectArgs) -> PathBuf {
+    let named = args.project.clone().or_else(|| environment("BACKSTITCH_PROJECT").map(PathBuf::from));
+    let path = named.unwrap_or_else(|| PathBuf::from("."));
+    // People complete the name of the file; they mean its folder.
+    match path.file_name() {
+        Some(name) if name == backstitch_proto::definition::PROJECT_FILE => {
+            path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+        }
+        _ => path,
+    }
+}
+
+/// Flags that lead to the same place, for commands that are shown to the user to type. Not the URL of a ledger: it
+/// may hold a password.
+pub(crate) fn same_place(project: &ProjectArgs, state: &StateArgs, server: &ServerArgs) -> String {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let named = [
+        ("--project", path(&project.project)),
+        ("--state-dir", path(&state.state_dir)),
+        ("--server", server.server.clone()),
+    ];
+    named.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
+}
+
+/// The address of the project's own ledger.
+pub(crate) fn own_ledger(project: &ProjectArgs, state: &StateArgs) -> Result<Address> {
+    let dir = project_dir(project);
+    let named = state.state_dir.clone().or_else(|| environment("BACKSTITCH_STATE_DIR").map(PathBuf::from));
+    let state_dir = match named {
+        Some(named) => named,
+        // A path in the file is relative to the file.
+        None => dir.join(file(&dir)?.state_dir.as_deref().unwrap_or(Path::new(STATE_DIR))),
+    };
+    Ok(Address::sqlite(state_dir.join(LEDGER_FILE)))
+}
+
+impl PlaceArgs {
+    /// Flags that lead to the same place.
+    pub(crate) fn flags(&self) -> String {
+        same_place(&self.project, &self.state, &self.server)
+    }
+
+    /// Where to read.
+    pub(crate) fn place(&self) -> Result<Place> {
+        match (&self.server.server, &self.database.database_url) {
+            (Some(_), Some(_)) => {
+                return Err(Invalid::one("give either --server or --database-url, not both").into());
+            }
+            (Some(server), None) => return Ok(Place::Server(server.clone())),
+            (None, Some(database)) => return Ok(Place::Database(address(database)?)),
+            // Naming a folder of state means the ledger in it.
+            (None, None) if self.state.state_dir.is_some() => {}
+            (None, None) => {
+                let levels = [(environment("BACKSTITCH_SERVER"), environment("BACKSTITCH_DATABASE_URL")), {
+                    let file = file(&project_dir(&self.project))?;
+                    (file.server, file.database_url)
+                }];
+                for (server, database) in levels {
+                    if let Some(server) = server {
+                        return Ok(Place::Server(server));
+                    }
+                    if let Some(database) = database {
+                        return Ok(Place::Database(address(&database)?));
+                    }
+                }
+            }
+        }
+        Ok(Place::Own)
+    }
+}
+
+impl ServerArgs {
+    /// The coordinator to ask, if one is named.
+    pub(crate) fn server(&self, project: &ProjectArgs) -> Result<Option<String>> {
+        let named = self.server.clone().or_else(|| environment("BACKSTITCH_SERVER"));
+        Ok(match named {
+            Some(server) => Some(server),
+            None => file(&project_dir(project))?.server,
+        })
+    }
+}
+
+impl DatabaseArgs {
+    /// The ledger that is named; none means the project's own.
+    pub(crate) fn database(&self, project: &ProjectArgs) -> Result<Option<Address>> {
+        self.url(project)?.as_deref().map(address).transpose()
+    }
+
+    /// The same as it was written; it may hold a password.
+    pub(crate) fn url(&self, project: &ProjectArgs) -> Result<Option<String>> {
+        let named = self.database_url.clone().or_else(|| environment("BACKSTITCH_DATABASE_URL"));
+        Ok(match named {
+            Some(url) => Some(url),
+            None => file(&project_dir(project))?.database_url,
+        })
+    }
+}
+
+impl BrokerArgs {
+    /// The broker's URL.
+    pub(crate) fn broker(&self, project: &ProjectArgs) -> Result<Option<String>> {
+        let named = self.broker_url.clone().or_else(|| environment("BACKSTITCH_BROKER_URL"));
+        Ok(match named {
+            Some(url) => Some(url),
+            None => file(&project_dir(project))?.broker_url,
+        })
+    }
+}
+
+fn address(text: &str) -> Result<Address> {
+    text.parse()
+        .map_err(|error: backstitch_coordinator::ledger::LedgerError| Invalid::one(error.to_string()).into())
+}
+
+/// A variable that is set to something.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn file(project_dir: &Path) -> Result<SettingsFile> {
+    let path = project_dir.join(SETTINGS_FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(SettingsFile::default()),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    serde_saphyr::from_str(&text).map_err(|error| {
+        // The parser shows the lines around a mistake, and those may hold a password.
+        let place = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
+        let known = "server, database_url, broker_url, state_dir";
+        let problem =
+            format!("{}{place}: not a settings file; it takes a text for each of {known}", path.display());
+        Invalid::one(problem).into()
+    })
+}

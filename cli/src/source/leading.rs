@@ -1,0 +1,118 @@
+//! Somebody who leads, for requests: whoever leads already, or this process for a moment.
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use backstitch_coordinator::service::{Handle, PlanPreview, Submission, Submitted};
+use backstitch_proto::id::RunId;
+
+use super::{Ask, LedgerSource, Look, Server, open, own, server};
+use crate::embedded::{Embedded, Roles};
+use crate::exit::refused;
+use crate::project::Project;
+use crate::settings::{self, Place, PlaceArgs};
+
+/// A leader, and its ledger.
+pub(crate) struct Leading {
+    /// For reading.
+    pub(crate) look: Box<dyn Look>,
+    /// For requests.
+    pub(crate) ask: Box<dyn Ask>,
+    /// The coordinator in this process, if it is one.
+    pub(crate) embedded: Option<Embedded>,
+}
+
+impl Leading {
+    /// The coordinator at `url`.
+    pub(crate) fn at(url: &str) -> Result<Self> {
+        Ok(Self { look: Box::new(Server::new(url)?), ask: Box::new(Server::new(url)?), embedded: None })
+    }
+
+    /// This process.
+    pub(crate) fn here(embedded: Embedded) -> Self {
+        let handle = embedded.handle().clone();
+        Self {
+            look: Box::new(LedgerSource::of_leader(handle.clone())),
+            ask: Box::new(handle),
+            embedded: Some(embedded),
+        }
+    }
+
+    /// Whoever leads where the arguments point to. The ledger of a project that nobody works on is led from here,
+    /// in the given roles.
+    pub(crate) async fn find(args: &PlaceArgs, roles: impl FnOnce(&Project) -> Roles) -> Result<Self> {
+        match args.place()? {
+            Place::Server(url) => Self::at(&url),
+            Place::Database(address) => match server::leader_of(open(&address).await?.as_ref()).await? {
+                Some(leader) => Self::at(leader.url()),
+                None => bail!(
+                    "no coordinator leads on {address}, or it is not reached from here: start one with \
+                     `backstitch coordinator`, or name it with --server URL"
+                ),
+            },
+            Place::Own => {
+                let project = Project::load(&settings::project_dir(&args.project))?;
+                let ledger = own(args).await?;
+                if let Some(leader) = server::leader_of(ledger.as_ref()).await? {
+                    return Self::at(leader.url());
+                }
+                let roles = roles(&project);
+                Ok(Self::here(Embedded::start(&project, ledger, roles).await?))
+            }
+        }
+    }
+
+    /// Whoever leads already, in another process.
+    pub(crate) async fn elsewhere(args: &PlaceArgs) -> Result<Self> {
+        let ledger = match args.place()? {
+            Place::Server(url) => return Self::at(&url),
+            Place::Database(address) => open(&address).await?,
+            Place::Own => own(args).await?,
+        };
+        match server::leader_of(ledger.as_ref()).await? {
+            Some(leader) => Self::at(leader.url()),
+            None => bail!(
+                "nobody works on it now: the next `backstitch backfill` or `backstitch dev` goes on with it"
+            ),
+        }
+    }
+
+    /// Ends what runs in this process.
+    pub(crate) async fn stop(self) -> Result<()> {
+        match self.embedded {
+            Some(embedded) => embedded.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Ask for Handle {
+    async fn plan(&self, submission: &Submission) -> Result<PlanPreview> {
+        Self::plan(self, submission.clone()).await.map_err(refused)
+    }
+
+    async fn submit(&self, submission: &Submission) -> Result<Submitted> {
+        Self::submit(self, submission.clone()).await.map_err(refused)
+    }
+
+    async fn retry(&self, run: RunId) -> Result<Submitted> {
+        Self::retry(self, run).await.map_err(refused)
+    }
+
+    async fn cancel(&self, run: RunId) -> Result<()> {
+        Self::cancel(self, run).await.map_err(refused)
+    }
+
+    async fn pause(&self, run: RunId, paused: bool) -> Result<()> {
+        Self::pause(self, run, paused).await.map_err(refused)
+    }
+
+    async fn reprioritise(&self, run: RunId, priority: i32) -> Result<()> {
+        Self::reprioritise(self, run, priority).await.map_err(refused)
+    }
+
+    async fn violations(&self) -> Result<Vec<String>> {
+        let found = Self::violations(self).await.map_err(refused)?;
+        Ok(found.iter().map(ToString::to_string).collect())
+    }
+}

@@ -1,0 +1,74 @@
+//! Requests and projects that make no sense: status 2, a sentence that names the place and the mend, nothing done.
+
+use crate::project::Project;
+
+/// Each line: arguments, then what the message must hold.
+#[test]
+fn a_request_that_makes_no_sense_ends_with_status_2_and_says_the_mend() {
+    let project = Project::new();
+    let cases: &[(&[&str], &str)] = &[
+        (&["backfill"], "required"),
+        (&["backfill", "rwa"], "asset \"rwa\" is not defined (did you mean \"raw\"?)"),
+        (&["backfill", "raw", "--all"], "cannot be used with"),
+        (&["backfill", "--job", "nightly"], "job \"nightly\" is not defined"),
+        (&["backfill", "raw", "--partitions", "2024-02-01"], "partition \"2024-02-01\" does not exist"),
+        (&["backfill", "raw", "--partitions", "2024-1-05"], "did you mean \"2024-01-05\"?"),
+        (&["backfill", "raw", "--partitions", "2024-01-05...2024-01-02"], "reversed"),
+        (&["backfill", "sum", "--config", "factor=many"], "expected a whole number, found \"many\""),
+        (&["backfill", "sum", "--config", "facto=2"], "did you mean \"factor\"?"),
+        (&["backfill", "sum", "--config", "factor"], "KEY=VALUE"),
+        (&["materializations", "rwa"], "asset \"rwa\" is not defined (did you mean \"raw\"?)"),
+        (&["partitions", "list", "rwa"], "did you mean \"raw\"?"),
+        (&["runs", "show", "7"], "is not the id of a run"),
+        (&["runs", "show", "01a1f99e-fc87-7477-8a75-50de0d96f84e"], "there is no run"),
+        (&["runs", "show", "latest"], "there is no run yet"),
+        (&["runs", "list", "--server", "localhost:3070"], "such as http://localhost:3070"),
+        (
+            &["check", "--project", "nowhere"],
+            "there is no nowhere/backstitch.yaml: name the project's folder",
+        ),
+        (&["coordinator"], "BACKSTITCH_DATABASE_URL"),
+        (&["worker"], "BACKSTITCH_BROKER_URL"),
+    ];
+    for (arguments, message) in cases {
+        project.run(arguments).expect(2).says(message);
+    }
+    assert_eq!(project.json(&["runs", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn every_problem_of_a_project_is_told_at_once_with_its_place() {
+    let project = Project::of("assets:\n  a:\n    deps: [b]\n    comand: [x]\n");
+    for command in ["check", "dev"] {
+        let ended = project.run(&[command]).expect(2);
+        let lines: Vec<&str> = ended.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{ended:?}");
+        assert!(lines[0].starts_with("backstitch.yaml:3:12: ") && lines[0].contains("\"b\""), "{ended:?}");
+        assert!(
+            lines[1].starts_with("backstitch.yaml:4:5: ") && lines[1].contains("did you mean"),
+            "{ended:?}"
+        );
+    }
+}
+
+#[test]
+fn passwords_are_never_shown() {
+    let project = Project::new();
+    let cases: &[&[&str]] = &[
+        &["runs", "list", "--database-url", "redis://me:s3cret@db/ledger"],
+        &["coordinator", "--database-url", "postgres://me:s3cret@db:x/ledger", "--broker-url", "amqp://b"],
+        &["worker", "--broker-url", "http://me:s3cret@rabbit"],
+    ];
+    for arguments in cases {
+        let ended = project.run(arguments);
+        assert!(!ended.status.success() && !ended.stderr.contains("s3cret"), "{ended:?}");
+    }
+    let help = project
+        .command(&["coordinator", "--help"])
+        .env("BACKSTITCH_BROKER_URL", "amqp://u:s3cret@b")
+        .output();
+    assert!(!String::from_utf8_lossy(&help.expect("help").stdout).contains("s3cret"));
+    project.write("backstitch.settings.yaml", "database_url: postgres://me:s3cret@db/x\npassword: s3cret\n");
+    let ended = project.run(&["runs", "list"]).expect(2).says("backstitch.settings.yaml");
+    assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
+}

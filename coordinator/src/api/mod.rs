@@ -1,0 +1,92 @@
+//! The HTTP API. Every handler is a few lines: the decisions are in the engine, the reads in the ledger.
+//!
+//! Errors are RFC 9457 problem documents ([`problem`]). The OpenAPI document is made from the handlers themselves
+//! and served at `/api/openapi.json`. Reads that need the leader's state answer 503 with the leader's address on a
+//! standby.
+
+mod assets;
+mod health;
+mod materializations;
+mod problem;
+mod runs;
+mod view;
+mod workers;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use assets::AssetView;
+pub use health::Readiness;
+pub use problem::Problem;
+pub use view::{
+    AttemptView, Listing, MaterializationView, RunAssetView, RunRequestView, RunView, WorkerView,
+};
+
+use crate::service::Handle;
+
+/// Largest request body in bytes: a submission is a few lines of text.
+const BODY_MAX_BYTES: usize = 1 << 20;
+
+/// What handlers share.
+#[derive(Clone)]
+struct Api {
+    handle: Handle,
+    metrics: Arc<prometheus::Registry>,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Backstitch",
+    description = "Runs partitioned data assets: submit runs, follow them, and ask what is up to date."
+))]
+struct Document;
+
+/// The routes of a coordinator, and their OpenAPI document.
+pub fn router(handle: Handle, metrics: Arc<prometheus::Registry>) -> (Router, utoipa::openapi::OpenApi) {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(runs::submit, runs::list))
+        .routes(routes!(runs::plan))
+        .routes(routes!(runs::show, runs::change))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(runs::attempts))
+        .routes(routes!(assets::list))
+        .routes(routes!(assets::partitions))
+        .routes(routes!(materializations::list))
+        .routes(routes!(workers::list))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::violations))
+        .with_state(Api { handle, metrics })
+        .split_for_parts();
+    let served = document.clone();
+    let router = router
+        .route("/api/openapi.json", get(move || async move { Json(served) }))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES));
+    (router, document)
+}
+
+/// Serves the API on `listener` until `shutdown` fires.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    handle: Handle,
+    metrics: Arc<prometheus::Registry>,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let (router, _) = router(handle, metrics);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}

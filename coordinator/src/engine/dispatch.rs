@@ -1,0 +1,261 @@
+//! Which tasks go out next, and how many together.
+//!
+//! - Strict priority classes among runs; within a class the run that received the fewest dispatches goes first.
+//!   A dispatch is about one unit of work whatever the size of its tasks, so this shares time, not counts.
+//! - Within a run the asset of the highest priority goes first, then the one furthest downstream: what was begun
+//!   is finished before more is begun.
+//! - The window of a queue is a small multiple of its live slots. Without workers nothing is published. A
+//!   higher priority class has one of its own.
+//! - A pool, and a run's own bound, count dispatches in flight: a dispatch executes its tasks one after the other,
+//!   so the number of running tasks is never larger, at any instant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use backstitch_proto::id::{DispatchId, RunId};
+use backstitch_proto::partition::PartitionSubset;
+
+use super::flight::{Flight, Holder};
+use super::retry::PROBATION_LOSSES;
+use super::run::AssetState;
+use super::{Effect, Engine, Now, Options};
+use crate::ledger::DispatchRecord;
+
+/// Dispatches per slot when tasks are long: one runs, one waits beside it, so that a slot never idles for the
+/// length of a round trip.
+const WINDOW_PER_SLOT: u32 = 2;
+
+/// Dispatches per slot when tasks are tiny and cannot be packed: enough to cover a round trip.
+const WINDOW_PER_SLOT_MAX: u32 = 512;
+
+/// A round trip through ledger, broker, worker and back under load, microseconds; rough, and only used to size windows.
+/// Most of it is commits: one before a message is published, one that records what it led to.
+const ROUND_TRIP_US: f64 = 50_000.0;
+
+/// What a dispatch costs a worker beside its tasks, and what a task costs beside the time that it reports, microseconds;
+/// rough, and at the low end. Without them a task of no length would have a window without end.
+const DISPATCH_COST_US: f64 = 50.0;
+const TASK_COST_US: f64 = 4.0;
+
+/// Dispatches that one call decides at most, so that one transaction stays bounded.
+const DECISIONS_MAX: usize = 4_096;
+
+/// How long a task of an asset takes, as measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    mean_us: f64,
+}
+
+impl Pace {
+    /// Weight of the newest sample: the mean follows a change within some twenty reports.
+    const WEIGHT: f64 = 0.1;
+
+    /// Takes the mean of some tasks that ended together.
+    pub(super) fn observe(&mut self, mean_us: f64) {
+        self.mean_us = if self.mean_us == 0.0 {
+            mean_us.max(1.0)
+        } else {
+            self.mean_us + Self::WEIGHT * (mean_us - self.mean_us)
+        };
+    }
+
+    /// As many as make up the target, and no more than a slot's share of what the ledger takes: more would only wait
+    /// there, in front of the outcomes of everybody else.
+    fn tasks_per_dispatch(self, slots: u32, options: &Options) -> u32 {
+        let fitting = options.dispatch_target_us as f64 / self.mean_us.max(1.0);
+        (fitting as u32).min(options.flow_tasks / slots.max(1)).clamp(1, options.dispatch_max_tasks)
+    }
+}
+
+/// A dispatch that is about to be made.
+struct Choice {
+    run: RunId,
+    asset: usize,
+}
+
+impl Engine {
+    /// Fills the windows.
+    pub(super) fn dispatch(&mut self, now: Now) {
+        if !self.broker_open {
+            return;
+        }
+        for _ in 0..DECISIONS_MAX {
+            let Some(choice) = self.choose() else { return };
+            self.take_off(&choice, now);
+        }
+    }
+
+    /// Where a run that comes now stands in the fair queue: beside those that wait, not before them.
+    pub(super) fn first_pass(&self) -> u64 {
+        self.runs.values().map(|run| run.pass).min().unwrap_or(0)
+    }
+
+    fn choose(&self) -> Option<Choice> {
+        let classes = self.flights_by_class();
+        self.runs
+            .iter()
+            .filter(|(_, run)| !run.paused && !run.cancelling)
+            .filter(|(_, run)| run.record.max_parallel.is_none_or(|bound| run.flights < bound))
+            .filter_map(|(id, run)| {
+                let of_class = classes.range(run.record.priority..).map(|(_, flights)| flights).sum();
+                let asset = self.choose_asset(&run.assets, of_class)?;
+                Some(((-i64::from(run.record.priority), run.pass, *id), asset))
+            })
+            .min_by_key(|(rank, _)| *rank)
+            .map(|((_, _, run), asset)| Choice { run, asset })
+    }
+
+    /// Dispatches in flight per priority class.
+    fn flights_by_class(&self) -> BTreeMap<i32, u32> {
+        let mut classes = BTreeMap::new();
+        for run in self.runs.values() {
+            *classes.entry(run.record.priority).or_default() += run.flights;
+        }
+        classes
+    }
+
+    fn choose_asset(&self, assets: &[AssetState], of_class: u32) -> Option<usize> {
+        assets
+            .iter()
+            .enumerate()
+            .filter(|(_, state)| self.has_ready(state) && self.has_room(state, of_class))
+            .max_by_key(|(index, state)| (state.plan.priority, *index))
+            .map(|(index, _)| index)
+    }
+
+    /// One task on probation at a time, in the whole fleet: if its worker dies, it is the cause.
+    fn has_ready(&self, state: &AssetState) -> bool {
+        match state.losses.at_least(PROBATION_LOSSES) {
+            Some(on_probation) if self.on_probation > 0 => !state.ready.difference(on_probation).is_empty(),
+            _ => !state.ready.is_empty(),
+        }
+    }
+
+    /// `of_class`: dispatches in flight of runs of the same class or a higher one, on whatever queue.
+    ///
+    /// What lower classes have in flight does not keep a run out of the window, or it would wait until the ledger has
+    /// the outcome of one of theirs. So the broker holds a window for each class at most.
+    fn has_room(&self, state: &AssetState, of_class: u32) -> bool {
+        let slots = self.fleet.slots(&state.plan.queue);
+        let in_flight = self.queues.get(&state.plan.queue).copied().unwrap_or(0);
+        let window = slots.saturating_mul(self.window_per_slot(state, slots));
+        if in_flight.min(of_class) >= window {
+            return false;
+        }
+        state.plan.pool.as_ref().is_none_or(|pool| {
+            let used = self.pools.get(&pool.name).copied().unwrap_or(0);
+            used + pool.slots <= pool.limit
+        })
+    }
+
+    fn window_per_slot(&self, state: &AssetState, slots: u32) -> u32 {
+        let Some(pace) = self.pace.get(&state.plan.name) else { return WINDOW_PER_SLOT };
+        let tasks = pace.tasks_per_dispatch(slots, &self.options);
+        let covering = ROUND_TRIP_US / (DISPATCH_COST_US + (TASK_COST_US + pace.mean_us) * f64::from(tasks));
+        let flowing = self.options.flow_tasks / slots.max(1) / tasks;
+        (covering as u32).min(flowing).clamp(WINDOW_PER_SLOT, WINDOW_PER_SLOT_MAX)
+    }
+
+    /// Packs ready tasks into a dispatch and sends it on its way.
+    fn take_off(&mut self, choice: &Choice, now: Now) {
+        let Some(run) = self.runs.get_mut(&choice.run) else { return };
+        let state = &mut run.assets[choice.asset];
+        let slots = self.fleet.slots(&state.plan.queue);
+        let pace = self.pace.get(&state.plan.name).copied();
+        let withheld = match state.losses.at_least(PROBATION_LOSSES) {
+            Some(on_probation) if self.on_probation > 0 => state.ready.intersection(on_probation),
+            _ => PartitionSubset::default(),
+        };
+        state.ready -= &withheld;
+        let tasks = pack(state, pace, slots, &self.options);
+        state.ready |= &withheld;
+        state.in_flight |= &tasks;
+        let Some(first) = tasks.first() else { return };
+        let announce_start = state.suspects.contains(first);
+        let attempt = state.attempts.get(first) + 1;
+        let on_probation = state.losses.get(first) >= PROBATION_LOSSES;
+        self.on_probation += u32::from(on_probation);
+        run.flights += 1;
+        run.pass += 1;
+        run.dispatched += 1;
+        *self.queues.entry(Arc::clone(&state.plan.queue)).or_default() += 1;
+        if let Some(pool) = &state.plan.pool {
+            *self.pools.entry(Arc::clone(&pool.name)).or_default() += pool.slots;
+        }
+
+        let id = self.last_dispatch.next();
+        self.last_dispatch = id;
+        self.unconfirmed.insert(id);
+        self.batch.dispatches.push(DispatchRecord {
+            id,
+            run: choice.run,
+            // A project has at most 10,000 assets.
+            asset_index: choice.asset as u16,
+            attempt,
+            announce_start,
+            created_us: now.wall_us,
+            ordinals: tasks.clone(),
+        });
+        self.effects.push(Effect::Publish(id));
+        let flight = Flight {
+            run: choice.run,
+            asset: choice.asset,
+            attempt,
+            announce_start,
+            on_probation,
+            remaining: tasks,
+            started: false,
+            heard: false,
+            holder: Holder::Outbox,
+            created_us: now.wall_us,
+        };
+        self.flights.insert(id, flight);
+    }
+
+    /// Closes a dispatch: its window, pool and run get their room back, and its id is fenced from now on.
+    pub(super) fn land(&mut self, id: DispatchId) -> Option<Flight> {
+        let flight = self.flights.remove(&id)?;
+        self.landed(id, &flight);
+        self.unconfirmed.remove(&id);
+        self.on_probation -= u32::from(flight.on_probation);
+        self.batch.closed.push(id);
+        if let Some(run) = self.runs.get_mut(&flight.run) {
+            run.flights -= 1;
+            let plan = &run.assets[flight.asset].plan;
+            if let Some(in_flight) = self.queues.get_mut(&plan.queue) {
+                *in_flight -= 1;
+            }
+            if let Some(pool) = &plan.pool
+                && let Some(used) = self.pools.get_mut(&pool.name)
+            {
+                *used -= pool.slots;
+            }
+        }
+        Some(flight)
+    }
+}
+
+/// Takes the ready tasks that go out together: all of the same attempt, in order of their ordinals.
+fn pack(state: &mut AssetState, pace: Option<Pace>, slots: u32, options: &Options) -> PartitionSubset {
+    let Some(first) = state.ready.first() else { return PartitionSubset::default() };
+    if state.suspects.contains(first) {
+        return state.ready.take_first(1);
+    }
+    let batch_size = state.plan.invocation.batch_size.clamp(1, options.dispatch_max_tasks);
+    // Before the first measurement one execution per dispatch; near the end a share for every slot.
+    let fitting = pace.map_or(1, |pace| pace.tasks_per_dispatch(slots, options));
+    let share = state.ready.len().div_ceil(u64::from(slots.max(1))).min(u64::from(fitting)).max(1) as u32;
+    let tasks = u64::from(share.next_multiple_of(batch_size).min(options.dispatch_max_tasks));
+
+    if state.attempts.is_empty() && state.suspects.is_empty() {
+        return state.ready.take_first(tasks);
+    }
+    let unsuspected = state.ready.difference(&state.suspects);
+    let chosen = state.attempts.same_as(&unsuspected, first).take_first(tasks);
+    state.ready -= &chosen;
+    chosen
+}
+
+#[cfg(test)]
+#[path = "dispatch_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+//! What goes out together, and what does not wait for what.
+
+use backstitch_proto::definition::Definitions;
+use backstitch_proto::id::{Epoch, WorkerId};
+use backstitch_proto::message::{DispatchReport, Heartbeat, Outcome, Report, Verdict};
+use uuid::Uuid;
+
+use super::*;
+use crate::engine::RunPlan;
+use crate::ledger::{Batch, PlannedAsset, RunOrigin, RunRecord};
+use crate::service::bind;
+
+/// 1970-01-31T00:00:00Z: all partitions of the project exist.
+const WALL_US: i64 = 30 * 86_400 * 1_000_000;
+const NOW: Now = Now { mono_ms: 1_000, wall_us: WALL_US };
+const SLOTS: u32 = 2;
+const WORKER: WorkerId = WorkerId(Uuid::from_u128(7));
+
+fn engine() -> Engine {
+    let mut engine = Engine::new(Epoch(1), Options::default());
+    let heartbeat = Heartbeat {
+        worker: WORKER,
+        name: "worker".to_owned(),
+        version: "1".to_owned(),
+        sequence: 1,
+        slots: SLOTS,
+        queues: vec!["default".to_owned()],
+        native_assets: Vec::new(),
+        draining: false,
+        held: Vec::new(),
+    };
+    engine.heartbeat(&heartbeat, NOW);
+    engine
+}
+
+/// A run over ten thousand minutes.
+fn plan(number: u128, priority: i32) -> RunPlan {
+    let text = "assets: {plain: {command: [x], partitions: {kind: cron, cron: '* * * * *', \
+                start: '1970-01-01T00:00:00Z', end: '1970-01-07T22:40:00Z'}}}";
+    let definitions = Definitions::from_yaml("backstitch.yaml", text).expect("a valid project");
+    let targets = PartitionSubset::from_range(0..10_000);
+    let record = RunRecord {
+        id: RunId(Uuid::from_u128(number)),
+        origin: RunOrigin::Backfill,
+        job: None,
+        selection: "*".to_owned(),
+        partitions: None,
+        client_key: None,
+        priority,
+        max_parallel: None,
+        tags: Vec::new(),
+        config_json: "{}".to_owned(),
+        definitions: definitions.fingerprint(),
+        evaluated_us: WALL_US,
+        created_us: WALL_US,
+        traceparent: None,
+        assets: vec![PlannedAsset { asset: "plain".into(), targets }],
+    };
+    bind(&definitions, record).expect("a valid project binds")
+}
+
+fn seal(engine: &mut Engine) -> Batch {
+    engine.seal(NOW).map(|sealed| sealed.batch).unwrap_or_default()
+}
+
+/// Every task of these dispatches has succeeded within a microsecond.
+fn finish(engine: &mut Engine, dispatches: &[DispatchRecord]) {
+    for dispatch in dispatches {
+        let outcome = |ordinal| Outcome {
+            ordinal,
+            started_us: WALL_US,
+            finished_us: WALL_US + 1,
+            verdict: Verdict::Succeeded,
+            metadata: Vec::new(),
+            data_version: None,
+            checks: Vec::new(),
+            output: None,
+        };
+        let outcomes = dispatch.ordinals.iter().map(outcome).collect();
+        let dispatches = vec![DispatchReport::Outcomes { dispatch: dispatch.id, trace: None, outcomes }];
+        engine.report(Report { worker: WORKER, dispatches }, NOW);
+    }
+}
+
+#[test]
+fn a_run_of_a_higher_class_does_not_wait_for_room_that_a_lower_one_has_taken() {
+    let mut engine = engine();
+    engine.submit(plan(1, 0), "{}".into(), NOW);
+    assert_eq!(seal(&mut engine).dispatches.len() as u32, SLOTS * WINDOW_PER_SLOT);
+    let (same, higher) = (plan(2, 0), plan(3, 1));
+    engine.submit(same, "{}".into(), NOW);
+    assert!(seal(&mut engine).dispatches.is_empty(), "the window of the class is full");
+    let run = higher.record.id;
+    engine.submit(higher, "{}".into(), NOW);
+    let dispatches = seal(&mut engine).dispatches;
+    assert_eq!(dispatches.len() as u32, SLOTS * WINDOW_PER_SLOT, "it has a window of its own, and no more");
+    assert!(dispatches.iter().all(|dispatch| dispatch.run == run));
+}
+
+#[test]
+fn no_more_tiny_tasks_are_in_flight_than_keep_the_ledger_busy() {
+    let mut engine = engine();
+    engine.submit(plan(1, 0), "{}".into(), NOW);
+    let first = seal(&mut engine).dispatches;
+    assert!(
+        first.iter().all(|dispatch| dispatch.ordinals.len() == 1),
+        "nothing is known of their length yet"
+    );
+    engine.flow(200);
+    finish(&mut engine, &first);
+    let dispatches = seal(&mut engine).dispatches;
+    assert!(dispatches.iter().all(|dispatch| dispatch.ordinals.len() == 100), "a slot's share each");
+    assert_eq!(dispatches.len() as u32, SLOTS * WINDOW_PER_SLOT);
+    engine.flow(u32::MAX);
+    finish(&mut engine, &dispatches);
+    let dispatches = seal(&mut engine).dispatches;
+    assert_eq!(dispatches[0].ordinals.len(), 1_000, "a message has a limit of its own");
+}

@@ -1,0 +1,49 @@
+//! What a new leader does not know: whether the last one had published a dispatch.
+//!
+//! Confirms are remembered as a watermark that is a second old at most, so a new leader finds dispatches above it that
+//! may be on their way, in somebody's hands, or nowhere. To publish them all at once would be harmless for the ledger
+//! and wrong for pools: the copy would run beside the one that runs already. Workers answer the announcement of the
+//! new leader at once with what they hold, so it waits for these answers and publishes what nobody has.
+//!
+//! What this leaves: a message that still waits at the broker is there twice, and both copies run if two workers get
+//! to them at the same time.
+
+use backstitch_proto::id::DispatchId;
+
+use super::flight::Holder;
+use super::{Effect, Engine, Now};
+
+/// How long a new leader waits for answers, milliseconds. A worker answers within a tenth of it.
+const DOUBT_MS: u64 = 1_000;
+
+/// Dispatches of the last leader that are perhaps not published.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubt {
+    dispatches: Vec<DispatchId>,
+    until_ms: u64,
+}
+
+impl Engine {
+    /// The last leader may have published this one.
+    pub(super) fn doubt(&mut self, id: DispatchId, now: Now) {
+        self.doubt.until_ms = now.mono_ms + DOUBT_MS;
+        self.doubt.dispatches.push(id);
+    }
+
+    /// Publishes what nobody has listed when it is time.
+    pub(super) fn end_doubt(&mut self, now: Now) {
+        if self.doubt.dispatches.is_empty() || now.mono_ms < self.doubt.until_ms {
+            return;
+        }
+        for id in std::mem::take(&mut self.doubt.dispatches) {
+            if self.flights.get(&id).is_some_and(|flight| flight.holder == Holder::Outbox) {
+                self.effects.push(Effect::Publish(id));
+            }
+        }
+    }
+
+    /// When the waiting ends.
+    pub(super) fn next_doubt_ms(&self) -> Option<u64> {
+        (!self.doubt.dispatches.is_empty()).then_some(self.doubt.until_ms)
+    }
+}

@@ -1,0 +1,87 @@
+//! The workers that are alive, as their heartbeats tell it.
+
+use std::collections::BTreeMap;
+
+use backstitch_proto::id::WorkerId;
+use backstitch_proto::message::Heartbeat;
+
+/// A worker that was heard of within its lease.
+#[derive(Clone, Debug)]
+pub struct WorkerState {
+    /// Its newest heartbeat.
+    pub heartbeat: Heartbeat,
+    /// When that came, milliseconds of the clock of leases.
+    pub seen_ms: u64,
+    /// When the worker was first heard of, microseconds since the Unix epoch.
+    pub since_us: i64,
+}
+
+/// All workers that are alive.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fleet {
+    workers: BTreeMap<WorkerId, WorkerState>,
+    /// Slots per queue; derived, rebuilt when a worker comes, goes or changes.
+    slots: BTreeMap<String, u32>,
+}
+
+impl Fleet {
+    /// Takes a heartbeat. `false`: it is older than one that is known.
+    pub(super) fn hear(&mut self, heartbeat: &Heartbeat, now_ms: u64, wall_us: i64) -> bool {
+        let known = self.workers.get(&heartbeat.worker);
+        if known.is_some_and(|known| known.heartbeat.sequence >= heartbeat.sequence) {
+            return false;
+        }
+        let since_us = known.map_or(wall_us, |known| known.since_us);
+        let changed = known.is_none_or(|known| {
+            known.heartbeat.slots != heartbeat.slots
+                || known.heartbeat.queues != heartbeat.queues
+                || known.heartbeat.draining != heartbeat.draining
+        });
+        let state = WorkerState { heartbeat: heartbeat.clone(), seen_ms: now_ms, since_us };
+        self.workers.insert(heartbeat.worker, state);
+        if changed {
+            self.count_slots();
+        }
+        true
+    }
+
+    /// Removes and returns the workers that have been silent since before `deadline_ms`.
+    pub(super) fn take_silent(&mut self, deadline_ms: u64) -> Vec<WorkerId> {
+        let silent: Vec<WorkerId> =
+            self.workers.iter().filter(|(_, state)| state.seen_ms < deadline_ms).map(|(id, _)| *id).collect();
+        for id in &silent {
+            self.workers.remove(id);
+        }
+        if !silent.is_empty() {
+            self.count_slots();
+        }
+        silent
+    }
+
+    /// When the worker that has been silent the longest was last heard of.
+    pub(super) fn longest_silence_since_ms(&self) -> Option<u64> {
+        self.workers.values().map(|state| state.seen_ms).min()
+    }
+
+    pub(super) fn contains(&self, worker: WorkerId) -> bool {
+        self.workers.contains_key(&worker)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &WorkerState> {
+        self.workers.values()
+    }
+
+    /// Slots of the workers that take tasks from `queue`.
+    pub(super) fn slots(&self, queue: &str) -> u32 {
+        self.slots.get(queue).copied().unwrap_or(0)
+    }
+
+    fn count_slots(&mut self) {
+        self.slots.clear();
+        for state in self.workers.values().filter(|state| !state.heartbeat.draining) {
+            for queue in &state.heartbeat.queues {
+                *self.slots.entry(queue.clone()).or_default() += state.heartbeat.slots;
+            }
+        }
+    }
+}

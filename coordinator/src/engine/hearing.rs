@@ -1,0 +1,139 @@
+//! The clock of leases: it runs only while the leader can hear.
+//!
+//! A worker that is not heard of may be dead. Or the leader is deaf: its line to the broker is cut, the broker is
+//! down or takes no messages, or the leader itself was frozen. Then nobody is heard of, and it would be wrong to give
+//! up every task that runs. The leader finds out by listening to itself: it sends an echo through the queue that
+//! brings heartbeats, once a second, and silence only counts from echo to echo. An echo comes back behind every
+//! heartbeat that was sent before it.
+//!
+//! ```text
+//!   echoes come back   | | | | |            deaf             | | | |
+//!   clock of leases    1 2 3 4 5 ─────────────────────────▶ 8 9 10 11      a gap counts as at most GAP_MAX_MS
+//! ```
+
+use super::flight::Holder;
+use super::{Engine, Now};
+
+/// What one gap between echoes may count, milliseconds. Three echoes: less than that is a slow line, not deafness.
+/// Far below a lease, so that whoever was heard before the gap has time to speak after it.
+const GAP_MAX_MS: u64 = 3_000;
+
+/// How far the leader has heard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hearing {
+    /// When the newest echo that came back was sent, milliseconds of the engine's clock.
+    echoed_ms: u64,
+    /// The clock of leases, milliseconds.
+    clock_ms: u64,
+}
+
+impl Engine {
+    /// From now on leases run from echo to echo. Without this they run with the engine's clock, which is right where
+    /// nothing lies between the leader and its workers.
+    pub fn listen(&mut self, now: Now) {
+        self.hearing = Some(Hearing { echoed_ms: now.mono_ms, clock_ms: now.mono_ms });
+    }
+
+    /// An echo came back that was sent at `sent_ms` of the engine's clock.
+    pub fn echo(&mut self, sent_ms: u64) {
+        let Some(hearing) = &mut self.hearing else { return };
+        let gap_ms = sent_ms.saturating_sub(hearing.echoed_ms);
+        hearing.echoed_ms = hearing.echoed_ms.max(sent_ms);
+        hearing.clock_ms += gap_ms.min(GAP_MAX_MS);
+        let deaf_ms = gap_ms.saturating_sub(GAP_MAX_MS);
+        if deaf_ms == 0 {
+            return;
+        }
+        // Who has taken a message could not be heard either.
+        for flight in self.flights.values_mut() {
+            if let Holder::Broker { since_ms } = &mut flight.holder {
+                *since_ms += deaf_ms;
+            }
+        }
+    }
+
+    /// What the clock of leases shows.
+    pub(super) fn lease_clock_ms(&self, now: Now) -> u64 {
+        self.hearing.map_or(now.mono_ms, |hearing| hearing.clock_ms)
+    }
+
+    /// Nobody can be heard.
+    pub(super) fn is_deaf(&self, now: Now) -> bool {
+        !self.broker_open
+            || self.hearing.is_some_and(|hearing| now.mono_ms.saturating_sub(hearing.echoed_ms) > GAP_MAX_MS)
+    }
+
+    /// When a lease or a claim runs out by itself; an echo that comes back is looked at anyway.
+    pub(super) fn next_silence_ms(&self) -> Option<u64> {
+        if self.hearing.is_some() || !self.broker_open {
+            return None;
+        }
+        let lease = self.fleet.longest_silence_since_ms().map(|seen| seen + self.options.lease_ms + 1);
+        [lease, self.next_unclaimed_ms()].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstitch_proto::id::{Epoch, WorkerId};
+    use backstitch_proto::message::Heartbeat;
+
+    use super::*;
+    use crate::engine::Options;
+
+    const LEASE_MS: u64 = 10_000;
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, wall_us: 0 }
+    }
+
+    /// An engine that has heard of one worker at 0.
+    fn engine() -> Engine {
+        let mut engine = Engine::new(Epoch(1), Options { lease_ms: LEASE_MS, ..Options::default() });
+        engine.listen(at(0));
+        let heartbeat = Heartbeat {
+            worker: WorkerId(uuid::Uuid::from_u128(1)),
+            name: String::new(),
+            version: String::new(),
+            sequence: 1,
+            slots: 1,
+            queues: vec!["default".to_owned()],
+            native_assets: Vec::new(),
+            draining: false,
+            held: Vec::new(),
+        };
+        engine.heartbeat(&heartbeat, at(0));
+        engine
+    }
+
+    #[test]
+    fn a_worker_that_is_silent_while_the_leader_hears_itself_loses_its_lease() {
+        let mut engine = engine();
+        for second in 1..=10 {
+            engine.echo(second * 1_000);
+            engine.seal(at(second * 1_000));
+            assert_eq!(engine.workers().count(), 1, "after {second} s");
+        }
+        engine.echo(11_000);
+        engine.seal(at(11_000));
+        assert_eq!(engine.workers().count(), 0);
+    }
+
+    #[test]
+    fn an_hour_of_deafness_takes_no_lease_away() {
+        let mut engine = engine();
+        engine.seal(at(3_600_000));
+        engine.echo(3_600_000);
+        engine.seal(at(3_600_000));
+        assert_eq!(engine.workers().count(), 1);
+        assert_eq!(engine.next_deadline_ms(), None, "nothing to look at until the next echo");
+    }
+
+    #[test]
+    fn a_closed_broker_leaves_nothing_that_is_due_again_and_again() {
+        let mut engine = Engine::new(Epoch(1), Options::default());
+        engine.broker_open(false);
+        engine.seal(at(3_600_000));
+        assert_eq!(engine.next_deadline_ms(), None);
+    }
+}

@@ -1,0 +1,252 @@
+//! Who holds what, and what happens when a worker is gone.
+//!
+//! A worker lists everything that it holds in each heartbeat. What is listed is protected for as long as the
+//! worker is heard of; when it falls silent for longer than its lease, its dispatches are lost.
+//!
+//! | what is known of a lost task | what follows |
+//! |---|---|
+//! | not started (never announced, or handed back) | ready again; it has spent nothing |
+//! | alone in its dispatch, and started | one loss is spent; after [`MAX_LOSSES`] the task failed |
+//! | started beside a task that has one loss left | ready again; it has spent nothing |
+//! | one of several, and one of them was running | ready again as a suspect: sent alone, with an announced start, so that the next loss shows who was to blame |
+//!
+//! A worker with many slots takes many tasks down with it, and one of them may be the cause. So a task that has one
+//! loss left is *on probation*: it runs while no other does ([`super::dispatch`]), and if its worker dies again, it is
+//! the cause and its neighbours are not. The cause took part in every such death, so it has come as far as any of
+//! those that it took with it.
+//!
+//! A message that the broker delivers twice was in somebody's hands before. The second worker hands it back
+//! unexecuted; if the first is alive the copy is ignored, otherwise the dispatch is lost at once.
+
+use backstitch_proto::id::{DispatchId, WorkerId};
+use backstitch_proto::message::{Control, Heartbeat, ReturnReason};
+use backstitch_proto::partition::PartitionSubset;
+
+use super::flight::Holder;
+use super::mutation::Mutation;
+use super::report::attempt_record;
+use super::retry::MAX_LOSSES;
+use super::{Effect, Engine, Now};
+use crate::ledger::AttemptResult;
+
+/// Time between two broadcasts that a run is cancelled, while workers still list its tasks. Each worker that lists one
+/// could cause a broadcast to all; who heard the last has stopped within this time.
+const CANCEL_REPEAT_MS: u64 = 5_000;
+
+/// What becomes of the tasks of a dispatch that is given up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// They had not begun, or were asked to stop: they go out again as if nothing had been.
+    Spared,
+    /// Their worker is gone.
+    Lost,
+}
+
+impl Engine {
+    /// Takes a heartbeat.
+    pub fn heartbeat(&mut self, heartbeat: &Heartbeat, now: Now) {
+        let worker = heartbeat.worker;
+        let heard_ms = self.lease_clock_ms(now);
+        if !self.fleet.hear(heartbeat, heard_ms, now.wall_us) {
+            return;
+        }
+        let (told_once, abandon_all) =
+            (self.is_broken(Mutation::CancelOnce), self.is_broken(Mutation::AbandonLater));
+        let mut unknown = Vec::new();
+        for held in &heartbeat.held {
+            let Some(flight) = self.flights.get_mut(&held.dispatch) else {
+                // A dispatch of a later term is none of ours: a leader that was deposed and does not know it yet must
+                // not end the work of its successor. An abandoned dispatch is never reported, so nobody would miss it.
+                if held.dispatch <= self.last_dispatch || abandon_all {
+                    unknown.push(held.dispatch);
+                }
+                continue;
+            };
+            // Broadcasts can be lost, and a leader can die between the commit of a cancellation and its broadcast.
+            if let Some(run) = self.runs.get_mut(&flight.run)
+                && run.cancelling
+                && !told_once
+                && run.cancel_told_ms.is_none_or(|told| now.mono_ms >= told + CANCEL_REPEAT_MS)
+            {
+                run.cancel_told_ms = Some(now.mono_ms);
+                self.effects.push(Effect::Broadcast(Control::CancelRun { run: flight.run }));
+            }
+            match flight.holder {
+                // A duplicate of the message reached a second worker. The first outcome counts, whoever sends it.
+                Holder::Worker(other) if other != worker && self.fleet.contains(other) => {}
+                _ => {
+                    // The broker had it, whether or not its confirm ever comes.
+                    self.unconfirmed.remove(&held.dispatch);
+                    flight.holder = Holder::Worker(worker);
+                    flight.started |= held.started;
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            self.effects.push(Effect::Broadcast(Control::Abandon { dispatches: unknown }));
+        }
+    }
+
+    /// Lets delays, leases and claims run out.
+    pub(super) fn expire(&mut self, now: Now) {
+        self.release_due(now);
+        self.release_held(now);
+        if self.is_broken(Mutation::NoLease) {
+            return;
+        }
+        let deadline_ms = self.lease_clock_ms(now).saturating_sub(self.options.lease_ms);
+        let silent = self.fleet.take_silent(deadline_ms);
+        for worker in silent {
+            self.statistics.lost_workers += 1;
+            let held = self.flights.iter().filter(|(_, flight)| flight.holder == Holder::Worker(worker));
+            let held: Vec<(DispatchId, bool)> =
+                held.map(|(id, flight)| (*id, flight.on_probation && flight.started)).collect();
+            let cause_is_known = held.iter().any(|(_, is_cause)| *is_cause);
+            for (id, is_cause) in held {
+                let fate = if cause_is_known && !is_cause { Fate::Spared } else { Fate::Lost };
+                self.give_up(id, fate, now);
+            }
+        }
+        self.republish_unclaimed(now);
+    }
+
+    /// A worker gave a dispatch back.
+    pub(super) fn returned(&mut self, worker: WorkerId, id: DispatchId, reason: ReturnReason, now: Now) {
+        let Some(flight) = self.flights.get(&id) else {
+            self.statistics.stale_outcomes += 1;
+            return;
+        };
+        if let Holder::Worker(holder) = flight.holder
+            && holder != worker
+            && self.fleet.contains(holder)
+        {
+            return;
+        }
+        let fate = match reason {
+            ReturnReason::Redelivered => Fate::Lost,
+            ReturnReason::Drain | ReturnReason::Interrupted => Fate::Spared,
+        };
+        self.give_up(id, fate, now);
+    }
+
+    /// Closes a dispatch of a run that is being cancelled and that nobody executes.
+    pub(super) fn ground(&mut self, id: DispatchId) {
+        let Some(flight) = self.land(id) else { return };
+        let Some(run) = self.runs.get_mut(&flight.run) else { return };
+        let state = &mut run.assets[flight.asset];
+        state.in_flight -= &flight.remaining;
+        state.cancelled |= &flight.remaining;
+        state.suspects -= &flight.remaining;
+    }
+
+    fn give_up(&mut self, id: DispatchId, fate: Fate, now: Now) {
+        let Some(flight) = self.flights.get(&id) else { return };
+        let run_id = flight.run;
+        let Some(run) = self.runs.get(&run_id) else { return };
+        if run.cancelling {
+            self.ground(id);
+            self.finish_if_done(run_id, now);
+            return;
+        }
+        let Some(flight) = self.land(id) else { return };
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let state = &mut run.assets[flight.asset];
+        let mut failed = PartitionSubset::default();
+        match (fate, flight.remaining.first()) {
+            (Fate::Lost, Some(task)) if flight.started && flight.remaining.len() == 1 => {
+                state.in_flight.remove(task);
+                state.attempts.increment(task);
+                state.losses.increment(task);
+                let terminal = state.losses.get(task) >= MAX_LOSSES;
+                if terminal {
+                    state.suspects.remove(task);
+                    state.failed.insert(task);
+                    failed.insert(task);
+                    self.statistics.failed += 1;
+                } else {
+                    state.suspects.insert(task);
+                    state.ready.insert(task);
+                }
+                self.statistics.lost_attempts += 1;
+                let mut record =
+                    attempt_record(run_id, state, &flight, id, task, AttemptResult::Lost { terminal });
+                record.finished_us = now.wall_us;
+                record.worker = match flight.holder {
+                    Holder::Worker(worker) => Some(worker),
+                    Holder::Outbox | Holder::Broker { .. } => None,
+                };
+                self.batch.attempts.push(record);
+            }
+            (Fate::Lost, _) => {
+                state.give_back(&flight.remaining);
+                state.suspects |= &flight.remaining;
+            }
+            (Fate::Spared, _) => state.give_back(&flight.remaining),
+        }
+        run.skip_downstream(flight.asset, failed);
+        self.finish_if_done(run_id, now);
+    }
+
+    fn release_due(&mut self, now: Now) {
+        while let Some(entry) = self.delays.first_entry() {
+            if *entry.key() > now.mono_ms {
+                return;
+            }
+            for (run, asset, mut tasks) in entry.remove() {
+                // The run may have ended or been cancelled while the tasks were delayed.
+                let Some(run) = self.runs.get_mut(&run) else { continue };
+                let state = &mut run.assets[asset];
+                tasks &= &state.delayed;
+                state.delayed -= &tasks;
+                state.ready |= &tasks;
+            }
+        }
+    }
+
+    /// Publishes messages again that should long have been taken by a worker with a free slot.
+    fn republish_unclaimed(&mut self, now: Now) {
+        let Some(due_ms) = self.next_unclaimed_ms() else { return };
+        if due_ms > now.mono_ms || self.is_deaf(now) {
+            return;
+        }
+        let deadline_ms = now.mono_ms.saturating_sub(self.options.unclaimed_ms);
+        let idle = |queue: &str| {
+            self.fleet.iter().any(|state| {
+                let heartbeat = &state.heartbeat;
+                !heartbeat.draining
+                    && (heartbeat.held.len() as u64) < u64::from(heartbeat.slots)
+                    && heartbeat.queues.iter().any(|name| name == queue)
+            })
+        };
+        let mut again = Vec::new();
+        for (id, flight) in &self.flights {
+            let Holder::Broker { since_ms } = flight.holder else { continue };
+            let Some(run) = self.runs.get(&flight.run) else { continue };
+            if since_ms <= deadline_ms && idle(&run.assets[flight.asset].plan.queue) {
+                again.push(*id);
+            }
+        }
+        for id in again {
+            self.statistics.republished += 1;
+            self.effects.push(Effect::Publish(id));
+        }
+        // Looked at once per period, whether or not there was an idle worker.
+        for flight in self.flights.values_mut() {
+            if let Holder::Broker { since_ms } = &mut flight.holder
+                && *since_ms <= deadline_ms
+            {
+                *since_ms = now.mono_ms;
+            }
+        }
+    }
+
+    /// When the oldest confirmed message that no worker has listed is due to be looked at.
+    pub(super) fn next_unclaimed_ms(&self) -> Option<u64> {
+        // Dispatch ids grow with time, so the first that is at the broker is close to the oldest.
+        let since_ms = self.flights.values().find_map(|flight| match flight.holder {
+            Holder::Broker { since_ms } => Some(since_ms),
+            Holder::Outbox | Holder::Worker(_) => None,
+        });
+        since_ms.map(|since| since + self.options.unclaimed_ms)
+    }
+}

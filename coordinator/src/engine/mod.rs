@@ -1,0 +1,234 @@
+//! The engine: decides what runs next, and what an outcome means. Nothing else does.
+//!
+//! A deterministic state machine. It owns no socket, no file, no clock and no random source: inputs are method
+//! calls that carry the time, effects come out of [`Engine::seal`] and are performed by the shell around it, in
+//! this order: commit the batch, then do the effects. That order is the whole protocol of surviving a crash, and
+//! because the engine is pure, the simulation beside it walks through thousands of crashes a minute.
+//!
+//! What it refuses to do:
+//! - hold an object per task. A run is a handful of bitmaps per asset ([`run`]), so that submitting, cancelling
+//!   and pausing cost ranges and a million partitions cost kilobytes. Only what is in flight has more.
+//! - publish everything at once. A window that follows the live slots ([`dispatch`]) keeps order, priority, pools
+//!   and pauses changeable until the last moment.
+//! - guess. A message that was delivered twice, a worker that fell silent, a result that comes late: each has one
+//!   rule ([`lease`], [`report`]), and the fence is always the dispatch id.
+//!
+//! Reading order: [`plan`], [`run`], [`dispatch`], [`report`], [`lease`], [`hearing`], [`recover`], [`invariant`].
+
+mod dispatch;
+mod doubt;
+mod effect;
+mod fleet;
+mod flight;
+mod hearing;
+mod hold;
+mod invariant;
+mod lease;
+mod level;
+mod mutation;
+mod plan;
+mod recover;
+mod report;
+mod retry;
+mod run;
+mod submit;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use backstitch_proto::id::{DispatchId, Epoch, RunId};
+use backstitch_proto::partition::PartitionSubset;
+
+pub use effect::{Effect, Sealed};
+pub use fleet::WorkerState;
+pub use invariant::Violation;
+#[cfg(test)]
+pub(crate) use mutation::Mutation;
+pub use plan::{AssetPlan, Held, PoolUse, RunPlan, Upstream};
+pub use retry::MAX_LOSSES;
+pub use run::Counts;
+pub use submit::RequestError;
+pub use view::{AssetView, RunView, Statistics, TaskState};
+
+use dispatch::Pace;
+use doubt::Doubt;
+use fleet::Fleet;
+use flight::Flight;
+use hearing::Hearing;
+use run::RunState;
+
+use crate::ledger::Batch;
+
+/// The time, as the shell read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds of a clock that never goes back. Leases and delays are measured on it.
+    pub mono_ms: u64,
+    /// Microseconds since the Unix epoch. Written down; compared only with the instants from which partitions exist.
+    pub wall_us: i64,
+}
+
+/// Settings of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// A worker that is silent for longer has lost what it held, milliseconds.
+    pub lease_ms: u64,
+    /// A confirmed message that no worker has listed for longer, while workers of its queue have free slots, is
+    /// published again, milliseconds. Only a broker that lost a queue makes this happen.
+    pub unclaimed_ms: u64,
+    /// Work that one dispatch should carry, microseconds.
+    pub dispatch_target_us: u64,
+    /// Tasks that one dispatch carries at most.
+    pub dispatch_max_tasks: u32,
+    /// Tasks in flight beyond which more of them wait for the ledger and for nothing else. Two dispatches for each slot
+    /// are in flight whatever it says.
+    pub flow_tasks: u32,
+    /// A promise that the engine does not keep.
+    #[cfg(test)]
+    pub(crate) broken: Option<Mutation>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            // Five heartbeats: one lost or late heartbeat is not a dead worker.
+            lease_ms: 10_000,
+            // An idle worker takes a message within milliseconds; several heartbeats say that it really is idle.
+            unclaimed_ms: 15_000,
+            // Long enough that a round trip of some milliseconds does not count, short enough that pausing,
+            // cancelling and priorities are felt at once.
+            dispatch_target_us: 1_000_000,
+            dispatch_max_tasks: 1_000,
+            // Whoever measures the ledger says so.
+            flow_tasks: u32::MAX,
+            #[cfg(test)]
+            broken: None,
+        }
+    }
+}
+
+/// The state machine. One instance per term of leadership.
+#[derive(Debug)]
+pub struct Engine {
+    options: Options,
+    /// Runs that are not terminal.
+    runs: BTreeMap<RunId, RunState>,
+    /// Dispatches that are not closed.
+    flights: BTreeMap<DispatchId, Flight>,
+    /// Published or about to be, and not confirmed.
+    unconfirmed: BTreeSet<DispatchId>,
+    doubt: Doubt,
+    last_dispatch: DispatchId,
+    /// Failed tasks by the time at which they become ready again.
+    delays: BTreeMap<u64, Vec<(RunId, usize, PartitionSubset)>>,
+    /// Held tasks by the time at which to look at the wall clock again.
+    holds: BTreeMap<u64, Vec<(RunId, usize, Held)>>,
+    fleet: Fleet,
+    /// What leases are measured on; absent: the engine's clock.
+    hearing: Option<Hearing>,
+    /// Dispatches in flight whose task will count as the cause if its worker dies.
+    on_probation: u32,
+    /// Slots in use per pool.
+    pools: BTreeMap<Arc<str>, u32>,
+    /// Dispatches in flight per worker queue.
+    queues: BTreeMap<Arc<str>, u32>,
+    /// How long tasks of each asset take.
+    pace: BTreeMap<Arc<str>, Pace>,
+    /// The broker takes messages.
+    broker_open: bool,
+    /// What the next commit will hold.
+    batch: Batch,
+    /// What follows it.
+    effects: Vec<Effect>,
+    statistics: Statistics,
+    #[cfg(test)]
+    sabotage: mutation::Sabotage,
+}
+
+impl Engine {
+    /// An engine that knows of nothing yet.
+    pub fn new(epoch: Epoch, options: Options) -> Self {
+        Self {
+            options,
+            runs: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            unconfirmed: BTreeSet::new(),
+            doubt: Doubt::default(),
+            last_dispatch: DispatchId::before_first_of(epoch),
+            delays: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            fleet: Fleet::default(),
+            hearing: None,
+            on_probation: 0,
+            pools: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            pace: BTreeMap::new(),
+            broker_open: true,
+            batch: Batch::default(),
+            effects: Vec::new(),
+            statistics: Statistics::default(),
+            #[cfg(test)]
+            sabotage: mutation::Sabotage::default(),
+        }
+    }
+
+    /// Lets time pass and decides what to dispatch. Returns what has to be committed and done, if anything.
+    ///
+    /// The shell calls it whenever no commit is under way. What happens during a commit gathers into the next
+    /// one, so commits grow with the load by themselves.
+    pub fn seal(&mut self, now: Now) -> Option<Sealed> {
+        self.expire(now);
+        self.end_doubt(now);
+        self.dispatch(now);
+        self.batch.confirmed_through = self.confirmed_through();
+        if self.batch.is_empty() && self.effects.is_empty() {
+            return None;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        self.hold_back(&mut batch);
+        Some(Sealed { batch, effects: std::mem::take(&mut self.effects) })
+    }
+
+    /// Attempts that wait for the next commit. The shell stops feeding reports when there are too many.
+    pub fn pending_attempts(&self) -> usize {
+        self.batch.attempts.len()
+    }
+
+    /// When [`Engine::seal`] has to be called even if nothing happens, milliseconds of the engine's clock.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let delay = self.delays.keys().next().copied();
+        let hold = self.holds.keys().next().copied();
+        [delay, hold, self.next_silence_ms(), self.next_doubt_ms()].into_iter().flatten().min()
+    }
+
+    /// The broker has taken responsibility for the message of this dispatch.
+    pub fn confirmed(&mut self, id: DispatchId, now: Now) {
+        self.unconfirmed.remove(&id);
+        if let Some(flight) = self.flights.get_mut(&id)
+            && flight.holder == flight::Holder::Outbox
+        {
+            flight.holder = flight::Holder::Broker { since_ms: now.mono_ms };
+        }
+    }
+
+    /// The broker blocks or lost the connection (`false`), or takes messages again (`true`).
+    pub fn broker_open(&mut self, open: bool) {
+        self.broker_open = open;
+    }
+
+    /// So many tasks in flight keep the ledger busy.
+    pub fn flow(&mut self, tasks: u32) {
+        self.options.flow_tasks = tasks;
+    }
+
+    fn confirmed_through(&self) -> DispatchId {
+        match self.unconfirmed.first() {
+            Some(first) => DispatchId(first.0 - 1),
+            None => self.last_dispatch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod takeover_tests;

@@ -1,0 +1,257 @@
+//! What an outcome means.
+//!
+//! The fence: an outcome counts if its dispatch is not closed and its task has none yet under that dispatch.
+//! Everything else (a second report, a worker that was given up, a task that is being cancelled) is counted and
+//! dropped. *At-least-once execution, exactly-once ledger effect.*
+
+use std::sync::Arc;
+
+use backstitch_proto::id::{DispatchId, RunId, WorkerId};
+use backstitch_proto::message::{
+    CheckResult, DispatchReport, MetadataValue, Outcome, Report, Severity, TraceContext, Verdict,
+};
+use backstitch_proto::partition::PartitionSubset;
+use serde_json::{Map, Value, json};
+
+use super::flight::Flight;
+use super::mutation::Mutation;
+use super::retry::jitter_chance;
+use super::run::{AssetState, RunState};
+use super::{Engine, Now};
+use crate::ledger::{AttemptRecord, AttemptResult};
+
+/// What some outcomes changed in one asset of one run.
+#[derive(Default)]
+struct Changed {
+    succeeded: PartitionSubset,
+    failed: PartitionSubset,
+    /// Tasks to retry, with the time at which they become ready.
+    delayed: Vec<(u64, u32)>,
+    duration_us: i64,
+    executed: u32,
+}
+
+impl Engine {
+    /// Whether a report speaks of a dispatch of a later term: then this leader was deposed and does not know it yet.
+    ///
+    /// Such a report must be neither taken nor acknowledged. It would change nothing here, so nothing would be
+    /// committed and nobody would ask for the epoch; and the successor, for whom it was meant, would wait for ever.
+    pub fn is_outlived_by(&self, report: &Report) -> bool {
+        let term = self.last_dispatch.epoch();
+        report.dispatches.iter().any(|news| {
+            let (DispatchReport::Started { dispatch }
+            | DispatchReport::Outcomes { dispatch, .. }
+            | DispatchReport::Returned { dispatch, .. }) = news;
+            dispatch.epoch() > term
+        })
+    }
+
+    /// Takes a report. The broker may forget it once the next batch is committed.
+    pub fn report(&mut self, report: Report, now: Now) {
+        let worker = report.worker;
+        for news in report.dispatches {
+            match news {
+                DispatchReport::Started { dispatch } => {
+                    if let Some(flight) = self.flights.get_mut(&dispatch) {
+                        flight.started = true;
+                    }
+                }
+                DispatchReport::Outcomes { dispatch, trace, outcomes } => {
+                    self.outcomes(worker, dispatch, trace, outcomes, now);
+                }
+                DispatchReport::Returned { dispatch, reason } => self.returned(worker, dispatch, reason, now),
+            }
+        }
+    }
+
+    fn outcomes(
+        &mut self,
+        worker: WorkerId,
+        id: DispatchId,
+        trace: Option<TraceContext>,
+        outcomes: Vec<Outcome>,
+        now: Now,
+    ) {
+        let under = self.counts_under(id, &outcomes);
+        let repeats_count = self.is_broken(Mutation::NoFirstOutcome);
+        let Some(flight) = self.flights.get_mut(&under) else {
+            self.statistics.stale_outcomes += outcomes.len() as u64;
+            return;
+        };
+        let (run_id, index) = (flight.run, flight.asset);
+        // A flight is landed before its run goes.
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let mut changed = Changed::default();
+        for outcome in outcomes {
+            if !flight.remaining.remove(outcome.ordinal) && !repeats_count {
+                self.statistics.stale_outcomes += 1;
+                continue;
+            }
+            let record = accept(run, flight, id, worker, trace, outcome, now, &mut changed);
+            self.batch.attempts.extend(record);
+        }
+        flight.heard = true;
+        let landed = flight.remaining.is_empty();
+        self.statistics.succeeded += changed.succeeded.len();
+        self.statistics.failed += changed.failed.len();
+        if changed.executed > 0 {
+            let name = Arc::clone(&run.assets[index].plan.name);
+            let mean_us = changed.duration_us.max(0) as f64 / f64::from(changed.executed);
+            self.pace.entry(name).or_default().observe(mean_us);
+        }
+        run.release_downstream(index, &changed.succeeded);
+        run.skip_downstream(index, changed.failed);
+        for (due_ms, task) in changed.delayed {
+            self.delay(run_id, index, task, due_ms);
+        }
+        if landed {
+            self.land(under);
+        }
+        self.finish_if_done(run_id, now);
+    }
+
+    fn delay(&mut self, run: RunId, asset: usize, task: u32, due_ms: u64) {
+        let due = self.delays.entry(due_ms).or_default();
+        match due.iter_mut().find(|(of_run, of_asset, _)| (*of_run, *of_asset) == (run, asset)) {
+            Some((_, _, tasks)) => {
+                tasks.insert(task);
+            }
+            None => due.push((run, asset, PartitionSubset::from_ordinals([task]))),
+        }
+    }
+}
+
+/// Moves the task of an accepted outcome, and writes down the attempt.
+#[allow(clippy::too_many_arguments)] // one call site; a struct for it would only rename the list
+fn accept(
+    run: &mut RunState,
+    flight: &Flight,
+    id: DispatchId,
+    worker: WorkerId,
+    trace: Option<TraceContext>,
+    outcome: Outcome,
+    now: Now,
+    changed: &mut Changed,
+) -> Option<AttemptRecord> {
+    let (run_id, cancelling) = (run.record.id, run.cancelling);
+    let state = &mut run.assets[flight.asset];
+    let task = outcome.ordinal;
+    state.in_flight.remove(task);
+    let result = match outcome.verdict {
+        _ if cancelling => {
+            state.cancelled.insert(task);
+            AttemptResult::Cancelled
+        }
+        // Nobody cancelled the run: the worker was mistaken, and the task has spent nothing.
+        Verdict::Cancelled => {
+            state.ready.insert(task);
+            return None;
+        }
+        Verdict::Succeeded => {
+            state.succeeded.insert(task);
+            changed.succeeded.insert(task);
+            AttemptResult::Succeeded
+        }
+        Verdict::Failed(failure) => {
+            state.attempts.increment(task);
+            let failures = u32::from(state.attempts.get(task) - state.losses.get(task));
+            let terminal = !failure.retryable || failures > state.plan.retry.max_retries;
+            if terminal {
+                state.failed.insert(task);
+                changed.failed.insert(task);
+            } else {
+                let chance = jitter_chance(run_id, flight.asset, task, flight.attempt);
+                let delay = state.plan.retry.delay_before(failures, chance);
+                state.delayed.insert(task);
+                // A delay is at most 366 days.
+                changed.delayed.push((now.mono_ms + delay.as_millis() as u64, task));
+            }
+            AttemptResult::Failed { failure, terminal }
+        }
+    };
+    state.suspects.remove(task);
+    changed.executed += 1;
+    changed.duration_us += outcome.finished_us.saturating_sub(outcome.started_us);
+    Some(AttemptRecord {
+        worker: Some(worker),
+        started_us: outcome.started_us,
+        finished_us: outcome.finished_us,
+        metadata_json: metadata_json(outcome.metadata),
+        data_version: outcome.data_version,
+        checks_json: checks_json(outcome.checks),
+        trace_id: trace.map(|trace| trace.trace_id),
+        output: outcome.output,
+        ..attempt_record(run_id, state, flight, id, task, result)
+    })
+}
+
+/// The record of an attempt of which only the engine knows.
+pub(super) fn attempt_record(
+    run: RunId,
+    state: &AssetState,
+    flight: &Flight,
+    dispatch: DispatchId,
+    task: u32,
+    result: AttemptResult,
+) -> AttemptRecord {
+    AttemptRecord {
+        run,
+        // A project has at most 10,000 assets.
+        asset_index: flight.asset as u16,
+        asset: Arc::clone(&state.plan.name),
+        ordinal: task,
+        partition_key: state.plan.partitions.key(task).unwrap_or_default(),
+        attempt: flight.attempt,
+        dispatch,
+        worker: None,
+        started_us: flight.created_us,
+        finished_us: flight.created_us,
+        result,
+        metadata_json: None,
+        data_version: None,
+        code_version: state.plan.invocation.code_version.as_deref().map(Arc::from),
+        checks_json: None,
+        trace_id: None,
+        output: None,
+    }
+}
+
+fn metadata_json(metadata: Vec<(String, MetadataValue)>) -> Option<String> {
+    (!metadata.is_empty()).then(|| metadata_object(metadata).to_string())
+}
+
+fn metadata_object(metadata: Vec<(String, MetadataValue)>) -> Value {
+    Value::Object(
+        metadata.into_iter().map(|(name, value)| (name, metadata_value(value))).collect::<Map<_, _>>(),
+    )
+}
+
+fn metadata_value(value: MetadataValue) -> Value {
+    match value {
+        MetadataValue::Null => Value::Null,
+        MetadataValue::Bool(value) => value.into(),
+        MetadataValue::Int(value) => value.into(),
+        // JSON has no NaN and no infinity.
+        MetadataValue::Float(value) => value.into(),
+        MetadataValue::Text(value) => value.into(),
+        MetadataValue::Typed { kind, json } => {
+            let raw: Value = serde_json::from_str(&json).unwrap_or(Value::String(json));
+            json!({ "type": kind, "raw_value": raw })
+        }
+    }
+}
+
+fn checks_json(checks: Vec<CheckResult>) -> Option<String> {
+    if checks.is_empty() {
+        return None;
+    }
+    let as_json = |check: CheckResult| {
+        json!({
+            "name": check.name,
+            "passed": check.passed,
+            "severity": match check.severity { Severity::Warn => "warn", Severity::Error => "error" },
+            "metadata": metadata_object(check.metadata),
+        })
+    };
+    Some(Value::Array(checks.into_iter().map(as_json).collect()).to_string())
+}

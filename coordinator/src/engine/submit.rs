@@ -1,0 +1,118 @@
+//! What users ask for: runs, and changes of runs while they run.
+//!
+//! Each is O(ranges): no request touches tasks one by one.
+
+use std::sync::Arc;
+
+use backstitch_proto::id::RunId;
+use backstitch_proto::message::Control;
+use thiserror::Error;
+
+use super::flight::Holder;
+use super::plan::RunPlan;
+use super::run::RunState;
+use super::{Effect, Engine, Now};
+use crate::ledger::RunChange;
+
+/// A request cannot be carried out.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RequestError {
+    /// No run with this id is live.
+    #[error("run {0} is not live: it is unknown or has ended")]
+    NotLive(RunId),
+}
+
+impl Engine {
+    /// Accepts a run. It is durable, and its submitter may be told, once the next batch is committed.
+    pub fn submit(&mut self, plan: RunPlan, definitions_json: Arc<str>, now: Now) {
+        let id = plan.record.id;
+        self.batch.definitions.push((plan.record.definitions.clone(), definitions_json));
+        self.batch.runs.push(plan.record.clone());
+        let mut run = RunState::new(self.distort(plan));
+        run.settle();
+        run.pass = self.first_pass();
+        self.runs.insert(id, run);
+        self.hold(id, now);
+        self.finish_if_done(id, now);
+    }
+
+    /// Cancels a run: nothing more starts; what is in the hands of workers is ended.
+    ///
+    /// # Errors
+    /// When no such run is live.
+    pub fn cancel(&mut self, id: RunId, now: Now) -> Result<(), RequestError> {
+        let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
+        if run.cancelling {
+            return Ok(());
+        }
+        run.cancelling = true;
+        run.cancel_told_ms = Some(now.mono_ms);
+        run.cancel_idle();
+        self.batch.changes.push((id, RunChange::CancelRequested { at_us: now.wall_us }));
+        self.effects.push(Effect::Broadcast(Control::CancelRun { run: id }));
+        // Nobody executes these yet. Their messages may still be delivered; their outcomes are fenced.
+        let unclaimed: Vec<_> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.run == id && !matches!(flight.holder, Holder::Worker(_)))
+            .map(|(id, _)| *id)
+            .collect();
+        for flight in unclaimed {
+            self.ground(flight);
+        }
+        self.finish_if_done(id, now);
+        Ok(())
+    }
+
+    /// Stops (`true`) or resumes (`false`) dispatching of a run. What is in flight goes on.
+    ///
+    /// # Errors
+    /// When no such run is live.
+    pub fn pause(&mut self, id: RunId, paused: bool) -> Result<(), RequestError> {
+        let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
+        if run.paused != paused {
+            run.paused = paused;
+            self.batch.changes.push((id, RunChange::Paused(paused)));
+        }
+        Ok(())
+    }
+
+    /// Moves a run to another priority class.
+    ///
+    /// # Errors
+    /// When no such run is live.
+    pub fn reprioritise(&mut self, id: RunId, priority: i32) -> Result<(), RequestError> {
+        let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
+        if run.record.priority != priority {
+            run.record.priority = priority;
+            self.batch.changes.push((id, RunChange::Priority(priority)));
+        }
+        Ok(())
+    }
+
+    /// Changes how many tasks of a run may be in flight at once.
+    ///
+    /// # Errors
+    /// When no such run is live.
+    pub fn throttle(&mut self, id: RunId, max_parallel: Option<u32>) -> Result<(), RequestError> {
+        let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
+        if run.record.max_parallel != max_parallel {
+            run.record.max_parallel = max_parallel;
+            self.batch.changes.push((id, RunChange::MaxParallel(max_parallel)));
+        }
+        Ok(())
+    }
+
+    /// Ends a run whose every task is terminal.
+    pub(super) fn finish_if_done(&mut self, id: RunId, now: Now) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if !run.is_done() {
+            return;
+        }
+        let status = run.status();
+        let finished = RunChange::Finished { status, at_us: now.wall_us, counts: run.final_counts() };
+        self.batch.changes.push((id, finished));
+        self.effects.push(Effect::Finished { run: id, status });
+        self.runs.remove(&id);
+    }
+}

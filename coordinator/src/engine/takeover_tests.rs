@@ -1,0 +1,156 @@
+//! What a new leader makes of dispatches that it finds, and of workers that then die.
+
+use std::collections::BTreeMap;
+
+use backstitch_proto::definition::Definitions;
+use backstitch_proto::id::{DispatchId, Epoch, RunId, WorkerId};
+use backstitch_proto::message::{Heartbeat, Held};
+use backstitch_proto::partition::PartitionSubset;
+use uuid::Uuid;
+
+use super::*;
+use crate::ledger::{
+    AttemptResult, DispatchRecord, LiveAsset, LiveRun, LiveState, PlannedAsset, RunOrigin, RunRecord, Spent,
+};
+use crate::service::bind;
+
+const LEASE_MS: u64 = 10_000;
+
+fn at(mono_ms: u64) -> Now {
+    Now { mono_ms, wall_us: 0 }
+}
+
+/// The number of a dispatch of the leader before.
+fn dispatch_id(number: u64) -> DispatchId {
+    DispatchId(DispatchId::before_first_of(Epoch(1)).0 + number)
+}
+
+/// A leader that finds one dispatch of one task for each of `tasks`, of which the first has lost `losses` attempts.
+fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) -> Engine {
+    let text = "assets: {a: {partitions: {kind: static, keys: [x, y, z]}, command: [x]}}";
+    let definitions = Definitions::from_yaml("test.yaml", text).expect("a valid project");
+    let record = RunRecord {
+        id: RunId(Uuid::from_u128(1)),
+        origin: RunOrigin::Manual,
+        job: None,
+        selection: "*".to_owned(),
+        partitions: None,
+        client_key: None,
+        priority: 0,
+        max_parallel: None,
+        tags: Vec::new(),
+        config_json: "{}".to_owned(),
+        definitions: definitions.fingerprint(),
+        evaluated_us: 0,
+        created_us: 0,
+        traceparent: None,
+        assets: vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }],
+    };
+    let spent = Spent { ordinal: 0, attempts: losses, losses, last_finished_us: 0 };
+    let asset = LiveAsset { spent: vec![spent], ..LiveAsset::default() };
+    let dispatch = |task: u32| DispatchRecord {
+        id: dispatch_id(u64::from(task) + 1),
+        run: record.id,
+        asset_index: 0,
+        attempt: if task == 0 { losses + 1 } else { 1 },
+        announce_start: false,
+        created_us: 0,
+        ordinals: PartitionSubset::from_ordinals([task]),
+    };
+    let live = LiveState {
+        dispatches: (0..tasks).map(dispatch).collect(),
+        runs: vec![LiveRun {
+            record: record.clone(),
+            paused: false,
+            cancel_requested: false,
+            assets: vec![asset],
+        }],
+        confirmed_through,
+    };
+    let plan = bind(&definitions, record).expect("a valid plan");
+    let plans = BTreeMap::from([(plan.record.id, plan)]);
+    let options = Options { lease_ms: LEASE_MS, ..Options::default() };
+    Engine::recover(Epoch(2), options, live, plans, true, at(0))
+}
+
+/// What a worker says that executes these dispatches.
+fn heartbeat(executing: &[DispatchId]) -> Heartbeat {
+    let held = |dispatch: &DispatchId| Held { dispatch: *dispatch, started: true, done: 0 };
+    Heartbeat {
+        worker: WorkerId(Uuid::from_u128(9)),
+        name: String::new(),
+        version: String::new(),
+        sequence: 1,
+        slots: 2,
+        queues: vec!["default".to_owned()],
+        native_assets: Vec::new(),
+        draining: false,
+        held: executing.iter().map(held).collect(),
+    }
+}
+
+fn published(sealed: Option<Sealed>) -> Vec<DispatchId> {
+    let effects = sealed.map(|sealed| sealed.effects).unwrap_or_default();
+    let publish = |effect: &Effect| match effect {
+        Effect::Publish(id) => Some(*id),
+        _ => None,
+    };
+    effects.iter().filter_map(publish).collect()
+}
+
+#[test]
+fn a_dispatch_that_a_worker_lists_is_not_published_again_by_a_new_leader() {
+    let (first, second) = (dispatch_id(1), dispatch_id(2));
+    let mut engine = recovered(2, 0, DispatchId::before_first_of(Epoch(1)));
+    assert_eq!(published(engine.seal(at(0))), [], "perhaps they run: workers are asked first");
+    engine.heartbeat(&heartbeat(&[first]), at(100));
+    let due_ms = engine.next_deadline_ms().expect("the waiting ends");
+    assert_eq!(published(engine.seal(at(due_ms))), [second]);
+    assert_eq!(published(engine.seal(at(due_ms + 1))), []);
+}
+
+#[test]
+fn a_worker_that_dies_with_a_task_on_probation_is_blamed_on_that_task_alone() {
+    let mut engine = recovered(2, MAX_LOSSES - 1, dispatch_id(2));
+    engine.heartbeat(&heartbeat(&[dispatch_id(1), dispatch_id(2)]), at(100));
+    let sealed = engine.seal(at(100 + LEASE_MS + 1)).expect("the worker is lost");
+    let [lost] = sealed.batch.attempts.as_slice() else { panic!("{:?}", sealed.batch.attempts) };
+    assert_eq!(lost.ordinal, 0);
+    assert!(matches!(lost.result, AttemptResult::Lost { terminal: true }), "{:?}", lost.result);
+    let counts = engine.run(lost.run).expect("the run is live").assets[0].counts;
+    assert_eq!((counts.failed, counts.ready), (1, 1));
+    assert_eq!(engine.violations(), []);
+}
+
+#[test]
+fn without_a_task_on_probation_everything_that_ran_on_a_dead_worker_spends_a_loss() {
+    let mut engine = recovered(2, MAX_LOSSES - 2, dispatch_id(2));
+    engine.heartbeat(&heartbeat(&[dispatch_id(1), dispatch_id(2)]), at(100));
+    let sealed = engine.seal(at(100 + LEASE_MS + 1)).expect("the worker is lost");
+    let lost = |record: &crate::ledger::AttemptRecord| {
+        matches!(record.result, AttemptResult::Lost { terminal: false })
+    };
+    assert_eq!(sealed.batch.attempts.len(), 2);
+    assert!(sealed.batch.attempts.iter().all(lost));
+}
+
+#[test]
+fn of_two_tasks_on_probation_one_waits_for_the_other() {
+    let mut engine = recovered(1, MAX_LOSSES - 1, dispatch_id(1));
+    let run = *engine.runs.keys().next().expect("a run");
+    let state = &mut engine.runs.get_mut(&run).expect("a run").assets[0];
+    // A second task of the same past becomes ready.
+    state.targeted.insert(1);
+    state.ready.insert(1);
+    state.attempts.restore(1, MAX_LOSSES - 1);
+    state.losses.restore(1, MAX_LOSSES - 1);
+    engine.heartbeat(&heartbeat(&[dispatch_id(1)]), at(100));
+    assert_eq!(published(engine.seal(at(200))), [], "the other one is executed");
+    // Its worker dies: it was the cause, and the way is free.
+    engine.seal(at(100 + LEASE_MS + 1));
+    let mut other = heartbeat(&[]);
+    other.worker = WorkerId(Uuid::from_u128(10));
+    engine.heartbeat(&other, at(20_000));
+    assert_eq!(published(engine.seal(at(20_001))).len(), 1);
+    assert_eq!(engine.violations(), []);
+}

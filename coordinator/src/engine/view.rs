@@ -1,0 +1,189 @@
+//! What the engine shows: the same numbers to API, CLI, UI and metrics.
+
+use backstitch_proto::id::{DispatchId, RunId};
+use backstitch_proto::message::{Dispatch, TaskSpec, Window};
+use backstitch_proto::partition::{PartitionSubset, Partitions};
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::fleet::WorkerState;
+use super::run::{AssetState, Counts, RunState};
+use crate::ledger::{RunRecord, RunStatus};
+
+/// Counters since this leader took office.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Tasks that succeeded.
+    pub succeeded: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+    /// Outcomes and returns that the fence rejected.
+    pub stale_outcomes: u64,
+    /// Attempts that were lost with their worker.
+    pub lost_attempts: u64,
+    /// Workers whose lease ran out.
+    pub lost_workers: u64,
+    /// Messages that were published again because nobody claimed them.
+    pub republished: u64,
+}
+
+/// State of a task, as shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Waiting for upstream tasks, or for the delay before a retry.
+    Waiting,
+    /// Waiting for a worker.
+    Ready,
+    /// Sent to the broker or held by a worker.
+    InFlight,
+    /// Materialized.
+    Succeeded,
+    /// Failed for good.
+    Failed,
+    /// Never started, because something upstream failed.
+    Skipped,
+    /// Cancelled.
+    Cancelled,
+}
+
+/// A live run.
+#[derive(Clone, Debug)]
+pub struct RunView {
+    /// The submission, without its targets.
+    pub record: RunRecord,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Per asset, in the order of the plan.
+    pub assets: Vec<AssetView>,
+}
+
+/// One asset of a live run.
+#[derive(Clone, Debug)]
+pub struct AssetView {
+    /// Name of the asset.
+    pub asset: String,
+    /// Tasks per state.
+    pub counts: Counts,
+}
+
+impl Engine {
+    /// A live run.
+    pub fn run(&self, id: RunId) -> Option<RunView> {
+        self.runs.get(&id).map(view)
+    }
+
+    /// All live runs, oldest first.
+    pub fn runs(&self) -> impl Iterator<Item = RunView> + '_ {
+        self.runs.values().map(view)
+    }
+
+    /// The ids of all live runs, oldest first.
+    pub fn run_ids(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.runs.keys().copied()
+    }
+
+    /// Tasks per state of one asset of a live run, by its position in the plan.
+    pub fn counts_of(&self, run: RunId, asset: usize) -> Option<Counts> {
+        self.runs.get(&run)?.assets.get(asset).map(AssetState::counts)
+    }
+
+    /// Live runs, and their tasks per state.
+    pub fn totals(&self) -> (u64, Counts) {
+        let counts = self.runs.values().map(RunState::counts).fold(Counts::default(), Counts::plus);
+        (self.runs.len() as u64, counts)
+    }
+
+    /// The id of the live run that was submitted under this key.
+    pub fn run_by_client_key(&self, key: &str) -> Option<RunId> {
+        self.runs.values().find(|run| run.record.client_key.as_deref() == Some(key)).map(|run| run.record.id)
+    }
+
+    /// The tasks of an asset of a live run that are in a state, with the partition space that they count in.
+    pub fn tasks(&self, run: RunId, asset: &str, state: TaskState) -> Option<(Partitions, PartitionSubset)> {
+        let found = self.runs.get(&run)?.assets.iter().find(|found| &*found.plan.name == asset)?;
+        let set = match state {
+            TaskState::Waiting => found.waiting.union(&found.delayed),
+            TaskState::Ready => found.ready.clone(),
+            TaskState::InFlight => found.in_flight.clone(),
+            TaskState::Succeeded => found.succeeded.clone(),
+            TaskState::Failed => found.failed.clone(),
+            TaskState::Skipped => found.skipped.clone(),
+            TaskState::Cancelled => found.cancelled.clone(),
+        };
+        Some((found.plan.partitions.clone(), set))
+    }
+
+    /// Partitions of an asset that live runs are working on or will: targeted and not terminal.
+    pub fn in_progress(&self, asset: &str) -> impl Iterator<Item = (Partitions, PartitionSubset)> + '_ {
+        let asset = asset.to_owned();
+        self.runs.values().flat_map(|run| &run.assets).filter(move |state| *state.plan.name == *asset).map(
+            |state| {
+                let open = state.waiting.union(&state.delayed).union(&state.ready).union(&state.in_flight);
+                (state.plan.partitions.clone(), open)
+            },
+        )
+    }
+
+    /// Workers within their lease.
+    pub fn workers(&self) -> impl Iterator<Item = &WorkerState> + '_ {
+        self.fleet.iter()
+    }
+
+    /// Counters since this leader took office.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Dispatches that are not closed.
+    pub fn dispatches_in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// The worker queue and the message of a dispatch; `None` once it is closed.
+    ///
+    /// Messages are made when they are published, so that what waits in the outbox costs a bitmap and no text.
+    pub fn message(&self, id: DispatchId) -> Option<(&str, Dispatch)> {
+        let flight = self.flights.get(&id)?;
+        let plan = &self.runs.get(&flight.run)?.assets.get(flight.asset)?.plan;
+        let task = |ordinal| TaskSpec {
+            ordinal,
+            key: plan.partitions.key(ordinal).unwrap_or_default(),
+            window: plan.partitions.window(ordinal).map(|window| Window {
+                start_us: window.start.timestamp_micros(),
+                end_us: window.end.timestamp_micros(),
+            }),
+        };
+        let dispatch = Dispatch {
+            id,
+            run: flight.run,
+            asset: plan.name.to_string(),
+            attempt: flight.attempt,
+            announce_start: flight.announce_start,
+            created_us: flight.created_us,
+            invocation: plan.invocation.clone(),
+            tasks: flight.remaining.iter().map(task).collect(),
+        };
+        Some((&plan.queue, dispatch))
+    }
+
+    /// When a dispatch was decided of which no outcome has come yet, microseconds since the Unix epoch.
+    pub fn unheard_since_us(&self, id: DispatchId) -> Option<i64> {
+        self.flights.get(&id).filter(|flight| !flight.heard).map(|flight| flight.created_us)
+    }
+
+    /// The `traceparent` of the run that a dispatch belongs to, and how many dispatches this leader has made for it.
+    pub fn root_of(&self, id: DispatchId) -> (Option<&str>, u64) {
+        let run = self.flights.get(&id).and_then(|flight| self.runs.get(&flight.run));
+        run.map_or((None, 0), |run| (run.record.traceparent.as_deref(), run.dispatched))
+    }
+}
+
+fn view(run: &RunState) -> RunView {
+    let asset = |state: &AssetState| AssetView { asset: state.plan.name.to_string(), counts: state.counts() };
+    RunView {
+        record: run.record.clone(),
+        status: run.status(),
+        assets: run.assets.iter().map(asset).collect(),
+    }
+}

@@ -1,0 +1,72 @@
+//! What the rest of the coordinator may ask of a ledger.
+
+use async_trait::async_trait;
+use backstitch_proto::id::{Epoch, RunId};
+use backstitch_proto::partition::PartitionSubset;
+
+use super::{
+    AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
+    LedgerError, LiveState, Materialization, MaterializationQuery, Page, RunFilter, RunSummary, StateSink,
+    Term,
+};
+
+/// A materialization ledger: who may write, what is written, and what a leader needs to go on.
+#[async_trait]
+pub trait Ledger: LedgerReads {
+    /// Waits until this process leads, then starts a new term, which ends every earlier one.
+    async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError>;
+
+    /// Who leads now, as far as the ledger knows.
+    async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError>;
+
+    /// Makes a batch durable, in one transaction, if `epoch` is still the current term.
+    ///
+    /// After [`CommitError::Transient`] nobody knows whether it happened: commit the same batch again, and before
+    /// any other. The second time changes nothing.
+    async fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), CommitError>;
+
+    /// Everything that a new leader needs. Its size follows the number of live runs, not of their attempts.
+    ///
+    /// `confirmed_through` may be up to a second older than the last commit: more is published again, no less.
+    async fn load_live(&self) -> Result<LiveState, LedgerError>;
+
+    /// Removes history of runs submitted before this time (microseconds since the Unix epoch), as far as whole
+    /// periods go and no run of the period is live. Returns how many periods were removed.
+    async fn purge_history(&self, before_us: i64) -> Result<u32, LedgerError>;
+}
+
+/// What anybody may ask of a ledger at any time.
+#[async_trait]
+pub trait LedgerReads: Send + Sync + 'static {
+    /// Definitions that some run was pinned to.
+    async fn definitions(&self, fingerprint: &str) -> Result<Option<String>, LedgerError>;
+
+    /// Hands every partition of `asset` that was ever attempted to the end to `sink`, in no particular order.
+    async fn partition_states(&self, asset: &str, sink: &mut StateSink<'_>) -> Result<(), LedgerError>;
+
+    /// The run that was submitted with this idempotency key.
+    async fn run_by_client_key(&self, client_key: &str) -> Result<Option<RunId>, LedgerError>;
+
+    /// One run.
+    async fn run(&self, id: RunId) -> Result<Option<RunSummary>, LedgerError>;
+
+    /// Runs, newest first. The cursor is the last run of the page before.
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunSummary, RunId>, LedgerError>;
+
+    /// The latest materialization of each partition of an asset, in the order of the keys' bytes. The cursor is the
+    /// last key of the page before.
+    async fn materializations(
+        &self,
+        query: &MaterializationQuery,
+    ) -> Result<Page<Materialization, String>, LedgerError>;
+
+    /// Attempts of a run, in the order of its plan, then of partitions, then of attempts.
+    async fn attempts(&self, query: &AttemptQuery)
+    -> Result<Page<AttemptRecord, AttemptCursor>, LedgerError>;
+
+    /// The tasks of a run that succeeded: one set per asset of it, in its order.
+    async fn succeeded(&self, run: RunId) -> Result<Vec<PartitionSubset>, LedgerError>;
+
+    /// Recounts everything and reports what contradicts the invariants. Reads the whole history.
+    async fn audit(&self) -> Result<AuditReport, LedgerError>;
+}

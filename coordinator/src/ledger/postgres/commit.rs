@@ -1,0 +1,75 @@
+//! A commit in Postgres: one statement per kind of row, whatever the number of rows.
+
+use std::time::{Duration, Instant};
+
+use backstitch_proto::id::Epoch;
+use sqlx::PgPool;
+
+use super::{Committed, history, rows};
+use crate::ledger::assets::AssetIds;
+use crate::ledger::effects::effects;
+use crate::ledger::error::Doing;
+use crate::ledger::progress::segments;
+use crate::ledger::sql::postgres as sql;
+use crate::ledger::{Batch, CommitError};
+
+/// How often `confirmations` is written at most. A version of its only row per commit would slow every later commit
+/// down while some reader keeps old versions alive. What is lost with a leader is published twice.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) async fn commit(
+    writers: &PgPool,
+    committed: &mut Committed,
+    epoch: Epoch,
+    batch: &Batch,
+) -> Result<(), CommitError> {
+    const DOING: &str = "committing a batch";
+    let mut transaction = writers.begin().await.doing(DOING)?;
+    let leads: Option<i32> = sqlx::query_scalar("SELECT 1 FROM leadership WHERE epoch = $1 FOR SHARE")
+        .bind(i64::from(epoch.0))
+        .fetch_optional(&mut *transaction)
+        .await
+        .doing(DOING)?;
+    if leads.is_none() {
+        return Err(CommitError::Deposed { epoch });
+    }
+    let mut asset_ids = AssetIds::new(&committed.asset_ids);
+    sql::resolve_assets(&mut transaction, &mut asset_ids, batch).await?;
+    sql::insert_definitions(&mut transaction, &batch.definitions).await?;
+    for run in &batch.runs {
+        history::make_room(&mut transaction, run.id).await?;
+        sql::insert_run(&mut transaction, run, &asset_ids).await?;
+    }
+    rows::insert_dispatches(&mut transaction, &batch.dispatches).await?;
+    rows::insert_attempts(&mut transaction, &batch.attempts, &asset_ids).await?;
+    let effects = effects(&batch.attempts);
+    rows::upsert_materializations(&mut transaction, &effects.succeeded, &asset_ids).await?;
+    rows::upsert_failures(&mut transaction, &effects.failed, &asset_ids).await?;
+    let segments = segments(&batch.attempts);
+    let due = committed.segments.due(&segments);
+    sql::insert_progress(&mut transaction, &segments).await?;
+    for (run, asset_index) in &due {
+        sql::fold_progress(&mut transaction, *run, *asset_index).await?;
+    }
+    rows::delete_dispatches(&mut transaction, &batch.closed).await?;
+    for (run, change) in &batch.changes {
+        sql::change_run(&mut transaction, *run, change).await?;
+    }
+    let now = Instant::now();
+    let confirm = committed.confirmed_at.is_none_or(|at| now - at >= CONFIRM_INTERVAL);
+    if confirm {
+        sqlx::query("UPDATE confirmations SET through = $1 WHERE through < $1")
+            .bind(batch.confirmed_through.0 as i64)
+            .execute(&mut *transaction)
+            .await
+            .doing(DOING)?;
+    }
+    transaction.commit().await.doing(DOING)?;
+    let new_ids = asset_ids.into_new();
+    committed.asset_ids.extend(new_ids);
+    committed.segments.committed(&segments, &due, &batch.finished());
+    if confirm {
+        committed.confirmed_at = Some(now);
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! Leadership in Postgres: a session's advisory lock, and a lease for leaders that are silent but not dead.
+//!
+//! ```text
+//!             waits in pg_advisory_lock                      UPDATE lease every second
+//!  standby ----------------------------> begins a term ----------------------------------> leads
+//!     |  the holder is silent for LEASE: ends its session                                    |
+//!     +----------------------------------------------------  session broken, resigned  <-----+
+//! ```
+//!
+//! A leader that dies frees the lock at once, because the server ends the session of a closed connection: the next one
+//! in line leads within milliseconds, without polling. A leader that is frozen, or cut off from the network, keeps its
+//! session; so it must renew a lease, by the database's clock, and a standby ends the session of one that did not.
+//! The lock only says who may begin a term. What protects the ledger is the epoch, which every commit checks.
+
+use std::time::{Duration, Instant};
+
+use backstitch_proto::id::Epoch;
+use chrono::Utc;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+use super::session;
+use crate::ledger::error::Doing;
+use crate::ledger::{Candidate, LeaderInfo, LedgerError, Term};
+
+/// The advisory lock of leadership: "backsttc" in ASCII, to be told from the locks of others in the same database.
+const LOCK: i64 = 0x6261_636b_7374_7463;
+/// A leader that has not renewed for so long is replaced. With [`RENEW`] it may miss three renewals.
+const LEASE: Duration = Duration::from_secs(4);
+/// How often the leader renews.
+const RENEW: Duration = Duration::from_secs(1);
+/// How often a standby looks again while nothing is wrong, at least.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often a new leader tries to get past commits of the last one. Each time it ends those in its way.
+const BEGIN_TRIES: u32 = 5;
+
+/// Waits for the lock, begins a term, and keeps renewing it in the background.
+pub(super) async fn lead(options: &PgConnectOptions, candidate: &Candidate) -> Result<Term, LedgerError> {
+    let session = session(
+        options,
+        &format!("leader {}", candidate.name),
+        &[
+            // Waiting in line may take months.
+            ("statement_timeout", "0"),
+            ("lock_timeout", "0"),
+        ],
+    );
+    let mut connection = session.connect().await.doing("connecting to the ledger to lead")?;
+    // Not for a process that is gone, though. Some platforms cannot tell and refuse the setting; there the watch of
+    // the next standby finds such a holder.
+    let notice_closed =
+        sqlx::query("SET client_connection_check_interval = '1s'").execute(&mut connection).await;
+    drop(notice_closed);
+    {
+        let line = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection);
+        tokio::select! {
+            granted = line => {
+                granted.doing("waiting to lead")?;
+            }
+            failed = watch_holder(options) => failed?,
+        }
+    }
+    let epoch = begin_term(&mut connection, candidate).await?;
+    let (resign, lost, released) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let term = Term::new(epoch, resign.clone(), lost.clone(), released.clone());
+    tokio::spawn(async move {
+        keep_term(connection, epoch, &resign, &lost).await;
+        released.cancel();
+    });
+    Ok(term)
+}
+
+/// Ends the session of a holder of the lock that is silent. Returns only with an error.
+async fn watch_holder(options: &PgConnectOptions) -> Result<(), LedgerError> {
+    const DOING: &str = "watching the leader";
+    let session = session(options, "standby", &[("statement_timeout", "10s")]);
+    let mut connection = session.connect().await.doing(DOING)?;
+    // A holder that has no lease yet: its session, and since when we know it.
+    let mut newcomer: Option<(i32, Instant)> = None;
+    loop {
+        let holder: Option<(i32, Option<f64>)> = sqlx::query_as(
+            "SELECT l.pid, extract(epoch FROM clock_timestamp() - s.renewed_at)::float8 FROM pg_locks l \
+             LEFT JOIN lease s ON s.backend_pid = l.pid \
+             WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             AND (l.classid::bigint << 32) + l.objid::bigint = $1",
+        )
+        .bind(LOCK)
+        .fetch_optional(&mut connection)
+        .await
+        .doing(DOING)?;
+        let Some((pid, renewed_seconds_ago)) = holder else {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        };
+        let silent = match renewed_seconds_ago {
+            Some(seconds) => Duration::from_secs_f64(seconds.max(0.0)),
+            None => {
+                let (known, since) = *newcomer.get_or_insert((pid, Instant::now()));
+                if known != pid {
+                    newcomer = None;
+                    continue;
+                }
+                since.elapsed()
+            }
+        };
+        if let Some(left) = LEASE.checked_sub(silent).filter(|left| !left.is_zero()) {
+            tokio::time::sleep(left.max(LOOK).min(RENEW)).await;
+            continue;
+        }
+        tracing::warn!(pid, ?silent, "the leader is silent: ending its session");
+        sqlx::query("SELECT pg_terminate_backend($1)")
+            .bind(pid)
+            .execute(&mut connection)
+            .await
+            .doing(DOING)?;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Raises the epoch, which deposes every earlier leader.
+async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Result<Epoch, LedgerError> {
+    const DOING: &str = "beginning a term of leadership";
+    const BEGIN: &str = "WITH term AS (UPDATE leadership SET epoch = epoch + 1, name = $1, api_address = $2, \
+        since_us = $3 RETURNING epoch) \
+        INSERT INTO lease (singleton, epoch, backend_pid, renewed_at) \
+        SELECT 1, epoch, pg_backend_pid(), clock_timestamp() FROM term \
+        ON CONFLICT (singleton) DO UPDATE SET epoch = excluded.epoch, backend_pid = excluded.backend_pid, \
+        renewed_at = excluded.renewed_at RETURNING epoch";
+    // A commit of the last leader holds the row of leadership FOR SHARE. If that process is frozen in the middle of
+    // it, the transaction stays open: it gets a moment, then its session is ended. Nothing is lost, the commit had
+    // not happened.
+    const END_COMMITS: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'relation' \
+        AND relation = 'leadership'::regclass AND mode = 'RowShareLock' AND granted AND pid <> pg_backend_pid()";
+    sqlx::query("SET lock_timeout = '200ms'").execute(&mut *connection).await.doing(DOING)?;
+    let mut tries = 0;
+    loop {
+        let begun = sqlx::query_scalar::<_, i64>(BEGIN)
+            .bind(&candidate.name)
+            .bind(&candidate.api_address)
+            .bind(Utc::now().timestamp_micros())
+            .fetch_one(&mut *connection)
+            .await;
+        tries += 1;
+        match begun {
+            Ok(epoch) => return Ok(Epoch(epoch as u32)),
+            Err(sqlx::Error::Database(refusal))
+                if refusal.code().as_deref() == Some("55P03") && tries < BEGIN_TRIES =>
+            {
+                sqlx::query(END_COMMITS).execute(&mut *connection).await.doing(DOING)?;
+            }
+            Err(error) => return Err(error).doing(DOING),
+        }
+    }
+}
+
+/// Renews until told to resign, or until it cannot. A leader that cannot renew in time gives up by itself.
+async fn keep_term(
+    mut connection: PgConnection,
+    epoch: Epoch,
+    resign: &CancellationToken,
+    lost: &CancellationToken,
+) {
+    let epoch_column = i64::from(epoch.0);
+    let mut tick = tokio::time::interval(RENEW);
+    loop {
+        tokio::select! {
+            () = resign.cancelled() => break,
+            _ = tick.tick() => {}
+        }
+        let renewal = sqlx::query("UPDATE lease SET renewed_at = clock_timestamp() WHERE epoch = $1")
+            .bind(epoch_column)
+            .execute(&mut connection);
+        match tokio::time::timeout(LEASE, renewal).await {
+            Ok(Ok(renewed)) if renewed.rows_affected() == 1 => continue,
+            Ok(Ok(_)) => tracing::warn!(%epoch, "another coordinator leads"),
+            Ok(Err(error)) => tracing::warn!(%epoch, %error, "lost the session that holds leadership"),
+            Err(_) => tracing::warn!(%epoch, "the ledger does not answer: giving up leadership"),
+        }
+        lost.cancel();
+        // Closing politely would wait for a server that does not answer.
+        drop(connection.close_hard().await);
+        return;
+    }
+    lost.cancel();
+    let released = async {
+        sqlx::query("DELETE FROM lease WHERE epoch = $1").bind(epoch_column).execute(&mut connection).await?;
+        sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut connection).await?;
+        connection.close().await
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(LEASE, released).await {
+        // The server releases the lock with the session.
+        tracing::warn!(%epoch, %error, "could not resign politely");
+    }
+}
+
+/// Who leads, if its lease is fresh.
+pub(super) async fn leader(connection: &mut PgConnection) -> Result<Option<LeaderInfo>, LedgerError> {
+    let row = sqlx::query_as(
+        "SELECT l.epoch, l.name, l.api_address, l.since_us FROM leadership l JOIN lease s ON s.epoch = l.epoch \
+         WHERE s.renewed_at > clock_timestamp() - $1 * interval '1 second'",
+    )
+    .bind(LEASE.as_secs_f64())
+    .fetch_optional(connection)
+    .await
+    .doing("reading who leads")?;
+    Ok(row.map(LeaderInfo::from_columns))
+}

@@ -1,0 +1,147 @@
+//! The production ledger: PostgreSQL 14 or later.
+//!
+//! Commits have their own few connections, so that no reader, however many there are, makes a commit wait for one.
+//! Every session has time limits: a statement, a lock or a transaction that hangs ends with an error that the
+//! caller can act on. A server that restarts shows as transient errors; the pools connect again by themselves.
+
+mod commit;
+mod history;
+mod leadership;
+mod rows;
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use backstitch_proto::id::{DispatchId, Epoch, RunId};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool, Postgres};
+use tokio::sync::Mutex;
+
+use super::assets::CommittedIds;
+use super::error::Doing;
+use super::progress::SegmentCounts;
+use super::sql::postgres as sql;
+use super::{
+    AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
+    Ledger, LedgerError, LiveState, Materialization, MaterializationQuery, Page, RunFilter, RunSummary,
+    StateSink, Term,
+};
+
+/// Connections that commit and that purge. Commits come one after the other.
+const WRITERS_MAX: u32 = 2;
+/// Reads at once.
+const READERS_MAX: u32 = 8;
+/// The server's own limit for a statement of a commit.
+const STATEMENT_TIMEOUT: &str = "30s";
+/// A commit without an answer for longer than the server would let it run: the network swallowed it.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long a caller waits for a free connection, or for the server to take one.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A ledger in a database.
+#[derive(Debug)]
+pub(super) struct PostgresLedger {
+    options: PgConnectOptions,
+    writers: PgPool,
+    readers: PgPool,
+    committed: Mutex<Committed>,
+}
+
+/// What this process remembers of its commits. Held for the length of a commit: they come one after the other.
+#[derive(Debug, Default)]
+struct Committed {
+    asset_ids: CommittedIds,
+    segments: SegmentCounts,
+    /// When `confirmations` was last written.
+    confirmed_at: Option<Instant>,
+}
+
+/// How every session is opened.
+pub(super) fn session(options: &PgConnectOptions, role: &str, limits: &[(&str, &str)]) -> PgConnectOptions {
+    options
+        .clone()
+        .application_name(&format!("backstitch {role}"))
+        .options(limits.iter().copied())
+        // Statements of a thousand rows are no log lines.
+        .disable_statement_logging()
+}
+
+impl PostgresLedger {
+    /// Connects to a database that has the current schema.
+    pub(super) async fn open(options: PgConnectOptions) -> Result<Self, LedgerError> {
+        const DOING: &str = "connecting to the ledger";
+        let writer = session(
+            &options,
+            "writer",
+            &[
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("lock_timeout", "5s"),
+                ("idle_in_transaction_session_timeout", "10s"),
+            ],
+        );
+        let reader = session(
+            &options,
+            "reader",
+            &[
+                // Streaming the states of ten million partitions is one statement.
+                ("statement_timeout", "300s"),
+                ("lock_timeout", "5s"),
+                ("idle_in_transaction_session_timeout", "60s"),
+                ("default_transaction_read_only", "on"),
+                ("default_transaction_isolation", "repeatable read"),
+            ],
+        );
+        let pool =
+            |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let writers = pool(WRITERS_MAX).connect_with(writer).await.doing(DOING)?;
+        let readers = pool(READERS_MAX).connect_with(reader).await.doing(DOING)?;
+        Ok(Self { options, writers, readers, committed: Mutex::default() })
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Postgres>, LedgerError> {
+        self.readers.acquire().await.doing("connecting to the ledger")
+    }
+}
+
+super::sql::answers!(PostgresLedger, sql);
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError> {
+        leadership::lead(&self.options, candidate).await
+    }
+
+    async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError> {
+        leadership::leader(&mut *self.reader().await?).await
+    }
+
+    async fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), CommitError> {
+        let mut committed = self.committed.lock().await;
+        let commit = commit::commit(&self.writers, &mut committed, epoch, batch);
+        match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
+            Ok(result) => result,
+            Err(elapsed) => Err(sqlx::Error::Io(elapsed.into())).doing("committing a batch")?,
+        }
+    }
+
+    async fn load_live(&self) -> Result<LiveState, LedgerError> {
+        const DOING: &str = "loading what is live";
+        // One snapshot, so that runs and outbox are of one moment.
+        let mut transaction = self.readers.begin().await.doing(DOING)?;
+        let confirmed_through: i64 = sqlx::query_scalar("SELECT through FROM confirmations")
+            .fetch_one(&mut *transaction)
+            .await
+            .doing(DOING)?;
+        Ok(LiveState {
+            runs: sql::live_runs(&mut transaction).await?,
+            dispatches: sql::open_dispatches(&mut transaction).await?,
+            confirmed_through: DispatchId(confirmed_through as u64),
+        })
+    }
+
+    async fn purge_history(&self, before_us: i64) -> Result<u32, LedgerError> {
+        let mut connection = self.writers.acquire().await.doing("connecting to the ledger")?;
+        history::purge(&mut connection, before_us).await
+    }
+}

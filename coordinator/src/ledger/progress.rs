@@ -1,0 +1,280 @@
+//! The progress of live runs, as segments.
+//!
+//! A new leader must know which tasks of a live run are done. Reading that from the history would take a row per
+//! attempt, and would tie retention to live runs. Instead each commit adds one small row per run and asset that it
+//! touched: the ordinals that ended, as bitmaps. Their union is the progress. Segments are never updated, and are
+//! removed with the end of the run.
+//!
+//! A long run of slow tasks makes a commit for every few of them. So that its segments stay few, every
+//! [`FOLD_AFTER`]th commit of the run unites them in one.
+//!
+//! A segment is named by its content: committed again it has the same name and changes nothing, and two different
+//! segments never take each other's place. A union is a set of facts, so it does not matter how often and in what
+//! order a segment enters it.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use backstitch_proto::id::RunId;
+use backstitch_proto::partition::PartitionSubset;
+
+use super::error::Cause;
+use super::{AttemptRecord, AttemptResult, LiveAsset, Spent};
+
+/// Segments of one asset of one run until they are folded. Reading as many at takeover takes a millisecond, and
+/// rewriting a bitmap of a million partitions every so many commits adds nothing that could be measured.
+pub(super) const FOLD_AFTER: u32 = 512;
+
+/// Counts the segments that this process committed, and so decides when to fold.
+#[derive(Debug, Default)]
+pub(super) struct SegmentCounts(HashMap<(RunId, u16), u32>);
+
+impl SegmentCounts {
+    /// Which of these are to be folded in the same transaction.
+    pub(super) fn due(&self, segments: &Segments) -> Vec<(RunId, u16)> {
+        let full = |key: &&(RunId, u16)| self.0.get(key).is_some_and(|count| *count >= FOLD_AFTER);
+        segments.keys().filter(full).copied().collect()
+    }
+
+    /// These were committed, and those of them folded; the runs that finished are forgotten.
+    pub(super) fn committed(&mut self, segments: &Segments, folded: &[(RunId, u16)], finished: &[RunId]) {
+        for key in segments.keys() {
+            *self.0.entry(*key).or_default() += 1;
+        }
+        for key in folded {
+            self.0.insert(*key, 0);
+        }
+        self.0.retain(|(run, _), _| !finished.contains(run));
+    }
+}
+
+/// What became of the tasks of one asset of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Progress {
+    succeeded: PartitionSubset,
+    failed: PartitionSubset,
+    cancelled: PartitionSubset,
+    /// Attempts that another one follows.
+    retried: Vec<Retried>,
+}
+
+/// An attempt that another one follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Retried {
+    ordinal: u32,
+    attempt: u16,
+    lost: bool,
+    finished_us: i64,
+}
+
+/// A segment as columns of its row. Empty sets are empty bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SegmentColumns {
+    /// Hash of the others.
+    pub(super) segment: i64,
+    pub(super) succeeded: Vec<u8>,
+    pub(super) failed: Vec<u8>,
+    pub(super) cancelled: Vec<u8>,
+    pub(super) retried: Vec<u8>,
+}
+
+/// By run and position of the asset.
+pub(super) type Segments = HashMap<(RunId, u16), Progress>;
+
+/// What the attempts of a batch add.
+pub(super) fn segments(attempts: &[AttemptRecord]) -> Segments {
+    let mut segments = Segments::new();
+    for attempt in attempts {
+        segments.entry((attempt.run, attempt.asset_index)).or_default().add(attempt);
+    }
+    segments
+}
+
+impl Progress {
+    fn add(&mut self, attempt: &AttemptRecord) {
+        let ended = match attempt.result {
+            AttemptResult::Succeeded => &mut self.succeeded,
+            AttemptResult::Failed { terminal: true, .. } | AttemptResult::Lost { terminal: true } => {
+                &mut self.failed
+            }
+            AttemptResult::Cancelled => &mut self.cancelled,
+            AttemptResult::Failed { terminal: false, .. } | AttemptResult::Lost { terminal: false } => {
+                return self.retried.push(Retried {
+                    ordinal: attempt.ordinal,
+                    attempt: attempt.attempt,
+                    lost: matches!(attempt.result, AttemptResult::Lost { .. }),
+                    finished_us: attempt.finished_us,
+                });
+            }
+        };
+        ended.insert(attempt.ordinal);
+    }
+
+    /// Adds the facts of another segment.
+    pub(super) fn unite(&mut self, segment: &SegmentColumns) -> Result<(), Cause> {
+        for (mine, bytes) in [
+            (&mut self.succeeded, &segment.succeeded),
+            (&mut self.failed, &segment.failed),
+            (&mut self.cancelled, &segment.cancelled),
+        ] {
+            if !bytes.is_empty() {
+                *mine = mine.union(&PartitionSubset::from_bytes(bytes)?);
+            }
+        }
+        let (entries, []) = segment.retried.as_chunks() else {
+            return Err("a cut list of retried tasks".into());
+        };
+        self.retried.extend(entries.iter().map(Retried::unpack));
+        Ok(())
+    }
+
+    /// Leaves out what no longer matters: facts told twice, and attempts of tasks that are done.
+    pub(super) fn settle(&mut self) {
+        let done = self.succeeded.union(&self.failed).union(&self.cancelled);
+        self.retried.retain(|retried| !done.contains(retried.ordinal));
+        self.retried.sort_unstable_by_key(|retried| (retried.ordinal, retried.attempt));
+        self.retried.dedup_by_key(|retried| (retried.ordinal, retried.attempt));
+    }
+
+    pub(super) fn to_columns(&self) -> SegmentColumns {
+        let bitmap =
+            |subset: &PartitionSubset| if subset.is_empty() { Vec::new() } else { subset.to_bytes() };
+        let mut columns = SegmentColumns {
+            segment: 0,
+            succeeded: bitmap(&self.succeeded),
+            failed: bitmap(&self.failed),
+            cancelled: bitmap(&self.cancelled),
+            retried: self.retried.iter().flat_map(|retried| retried.pack()).collect(),
+        };
+        let mut hasher = DefaultHasher::new();
+        (&columns.succeeded, &columns.failed, &columns.cancelled, &columns.retried).hash(&mut hasher);
+        columns.segment = hasher.finish() as i64;
+        columns
+    }
+
+    pub(super) fn into_live(mut self) -> LiveAsset {
+        self.settle();
+        let mut spent: Vec<Spent> = Vec::new();
+        for retried in &self.retried {
+            let losses = u16::from(retried.lost);
+            match spent.last_mut() {
+                Some(last) if last.ordinal == retried.ordinal => {
+                    last.attempts = retried.attempt;
+                    last.losses += losses;
+                    last.last_finished_us = retried.finished_us;
+                }
+                _ => spent.push(Spent {
+                    ordinal: retried.ordinal,
+                    attempts: retried.attempt,
+                    losses,
+                    last_finished_us: retried.finished_us,
+                }),
+            }
+        }
+        LiveAsset { succeeded: self.succeeded, failed: self.failed, cancelled: self.cancelled, spent }
+    }
+}
+
+/// Bytes of a packed [`Retried`]: ordinal, attempt, lost, end; little-endian.
+const RETRIED_BYTES: usize = 4 + 2 + 1 + 8;
+
+impl Retried {
+    fn pack(&self) -> [u8; RETRIED_BYTES] {
+        let mut bytes = [0; RETRIED_BYTES];
+        bytes[..4].copy_from_slice(&self.ordinal.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.attempt.to_le_bytes());
+        bytes[6] = u8::from(self.lost);
+        bytes[7..].copy_from_slice(&self.finished_us.to_le_bytes());
+        bytes
+    }
+
+    fn unpack(bytes: &[u8; RETRIED_BYTES]) -> Self {
+        let [o0, o1, o2, o3, a0, a1, lost, finished @ ..] = *bytes;
+        Self {
+            ordinal: u32::from_le_bytes([o0, o1, o2, o3]),
+            attempt: u16::from_le_bytes([a0, a1]),
+            lost: lost != 0,
+            finished_us: i64::from_le_bytes(finished),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retried(ordinal: u32, attempt: u16, lost: bool) -> Retried {
+        Retried { ordinal, attempt, lost, finished_us: 1_000 + i64::from(attempt) }
+    }
+
+    fn segment(succeeded: &[u32], retried: &[Retried]) -> SegmentColumns {
+        let succeeded = PartitionSubset::from_ordinals(succeeded.iter().copied());
+        Progress { succeeded, retried: retried.to_vec(), ..Progress::default() }.to_columns()
+    }
+
+    fn union(segments: &[&SegmentColumns]) -> Progress {
+        let mut progress = Progress::default();
+        for segment in segments {
+            progress.unite(segment).expect("a segment of ours");
+        }
+        progress.settle();
+        progress
+    }
+
+    #[test]
+    fn a_union_does_not_depend_on_order_or_repetition_or_earlier_folds() {
+        let one = segment(&[1, 2], &[retried(3, 1, true), retried(4, 1, false)]);
+        let two = segment(&[4], &[retried(3, 2, false), retried(5, 1, true)]);
+        let all = union(&[&one, &two]);
+        assert_eq!(union(&[&two, &one, &two]), all);
+        assert_eq!(union(&[&union(&[&one]).to_columns(), &two]), all);
+        assert_eq!(union(&[&all.to_columns(), &one]), all);
+        let live = all.into_live();
+        assert_eq!(live.succeeded, PartitionSubset::from_ordinals([1, 2, 4]));
+        assert_eq!(
+            live.spent,
+            [
+                Spent { ordinal: 3, attempts: 2, losses: 1, last_finished_us: 1_002 },
+                Spent { ordinal: 5, attempts: 1, losses: 1, last_finished_us: 1_001 },
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_segment_has_the_same_name_and_another_one_another() {
+        let one = segment(&[1, 2], &[]);
+        assert_eq!(one.segment, segment(&[1, 2], &[]).segment);
+        assert_ne!(one.segment, segment(&[1, 3], &[]).segment);
+    }
+
+    #[test]
+    fn bytes_of_retried_attempts_that_were_stored_once_are_read_for_ever() {
+        let stored =
+            [0x0d, 0xf0, 0xad, 0x0b, 0x02, 0x01, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        let retried = Retried { ordinal: 0x0bad_f00d, attempt: 0x0102, lost: true, finished_us: -1 };
+        assert_eq!(retried.pack(), stored);
+        assert_eq!(Retried::unpack(&stored), retried);
+    }
+
+    #[test]
+    fn a_segment_that_was_cut_is_refused() {
+        let mut cut = segment(&[], &[retried(1, 1, false)]);
+        cut.retried.pop();
+        assert!(Progress::default().unite(&cut).is_err());
+    }
+
+    #[test]
+    fn an_asset_is_folded_after_so_many_segments_and_counted_anew() {
+        let key = (RunId(uuid::Uuid::nil()), 0);
+        let (segments, mut counts) = (Segments::from([(key, Progress::default())]), SegmentCounts::default());
+        for _ in 0..FOLD_AFTER {
+            assert!(counts.due(&segments).is_empty());
+            counts.committed(&segments, &[], &[]);
+        }
+        assert_eq!(counts.due(&segments), [key]);
+        counts.committed(&segments, &[key], &[]);
+        assert!(counts.due(&segments).is_empty());
+        counts.committed(&segments, &[], &[key.0]);
+        assert!(counts.0.is_empty(), "a finished run is forgotten");
+    }
+}

@@ -1,0 +1,73 @@
+//! Leadership of an embedded ledger: a lock on a file beside the database, held by the process that leads.
+//!
+//! The operating system releases it when the process ends, however it ends. There is no waiting: a second process
+//! on the same state is a mistake of the user, who is told.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use backstitch_proto::id::Epoch;
+use chrono::Utc;
+use sqlx::SqlitePool;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::error::Doing;
+use crate::ledger::{Candidate, LeaderInfo, LedgerError, Term};
+
+pub(super) async fn lead(
+    writer: &SqlitePool,
+    database: &Path,
+    candidate: &Candidate,
+) -> Result<Term, LedgerError> {
+    let file = lock(database)?;
+    let epoch: i64 = sqlx::query_scalar(
+        "UPDATE leadership SET epoch = epoch + 1, name = $1, api_address = $2, since_us = $3, held = TRUE \
+         RETURNING epoch",
+    )
+    .bind(&candidate.name)
+    .bind(&candidate.api_address)
+    .bind(Utc::now().timestamp_micros())
+    .fetch_one(writer)
+    .await
+    .doing("beginning a term of leadership")?;
+
+    let (resign, lost, released) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let term = Term::new(Epoch(epoch as u32), resign.clone(), lost.clone(), released.clone());
+    let writer = writer.clone();
+    tokio::spawn(async move {
+        resign.cancelled().await;
+        lost.cancel();
+        let resigned =
+            sqlx::query("UPDATE leadership SET held = FALSE WHERE epoch = $1").bind(epoch).execute(&writer);
+        if let Err(error) = resigned.await {
+            // The lock tells the truth; the row is for people.
+            tracing::warn!(%error, "could not record the end of the term of leadership");
+        }
+        drop(file);
+        released.cancel();
+    });
+    Ok(term)
+}
+
+/// Takes the lock or says who is in the way.
+fn lock(database: &Path) -> Result<File, LedgerError> {
+    let mut lock = database.as_os_str().to_owned();
+    lock.push(".lock");
+    let lock = std::path::PathBuf::from(lock);
+    let opened = File::options().create(true).truncate(false).write(true).open(&lock);
+    let file = opened.map_err(|source| LedgerError::Lock { lock: lock.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { database: database.to_owned(), lock }),
+        Err(TryLockError::Error(source)) => Err(LedgerError::Lock { lock, source }),
+    }
+}
+
+pub(super) async fn leader(readers: &SqlitePool) -> Result<Option<LeaderInfo>, LedgerError> {
+    let row = sqlx::query_as("SELECT epoch, name, api_address, since_us FROM leadership WHERE held")
+        .fetch_optional(readers)
+        .await
+        .doing("reading who leads")?;
+    Ok(row.map(LeaderInfo::from_columns))
+}

@@ -1,0 +1,233 @@
+//! What is up to date, per asset: two bitmaps over the partitions that exist.
+//!
+//! Read from the ledger at the start of a term, then kept in step with every commit. It answers what is missing for
+//! a submission, and the status of partitions for people, without touching the database.
+//!
+//! Reading ten million partitions takes a while, and live runs need none of it. So a term begins with an empty
+//! catalog that follows its own commits, while the [`Reading`] goes on beside it; what is then
+//! [taken in](Catalog::take_in) may be older or newer than any of them, and gives way to them. Whoever asks for the state of
+//! partitions before that waits.
+//!
+//! Partition spaces grow with time and change with definitions. State is carried over by key, never by position.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ::tracing::warn;
+use backstitch_proto::definition::Definitions;
+use backstitch_proto::partition::{NoDynamicKeys, PartitionSubset, Partitions, PartitionsDefinition};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{AttemptResult, Batch, Ledger, LedgerError, PartitionState};
+
+/// The state of all assets.
+pub(super) struct Catalog {
+    definitions: Arc<Definitions>,
+    definitions_json: Arc<str>,
+    fingerprint: String,
+    assets: BTreeMap<String, AssetStatus>,
+}
+
+/// The state of one asset.
+#[derive(Clone, Debug)]
+pub(super) struct AssetStatus {
+    /// The partitions that exist, as of the last look.
+    pub(super) partitions: Partitions,
+    pub(super) materialized: PartitionSubset,
+    /// Their last task failed, after the last materialization if there is one.
+    pub(super) failed: PartitionSubset,
+}
+
+/// What the ledger says of every asset, as far as it has been read.
+pub(super) struct Reading {
+    assets: BTreeMap<String, AssetStatus>,
+}
+
+impl Reading {
+    /// Reads all of it.
+    pub(super) async fn finish(mut self, ledger: &dyn Ledger) -> Result<Self, LedgerError> {
+        for (name, status) in &mut self.assets {
+            let AssetStatus { partitions, materialized, failed } = status;
+            let mut read = |key: &str, state: PartitionState| {
+                // A key that the definitions no longer have stays in the ledger, and comes back with them.
+                if let Ok(ordinal) = partitions.ordinal(key) {
+                    if state.materialized {
+                        materialized.insert(ordinal);
+                    }
+                    if state.failed {
+                        failed.insert(ordinal);
+                    }
+                }
+            };
+            ledger.partition_states(name, &mut read).await?;
+        }
+        Ok(self)
+    }
+}
+
+/// How many partitions of an asset are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PartitionCounts {
+    /// Partitions that exist.
+    pub total: u64,
+    /// Materialized, and no later task failed.
+    pub materialized: u64,
+    /// The last task failed.
+    pub failed: u64,
+    /// A live run will materialize them.
+    pub in_progress: u64,
+    /// None of these.
+    pub missing: u64,
+}
+
+/// A commit changed the state of a partition.
+pub(super) struct Change {
+    asset: Arc<str>,
+    partition_key: String,
+    materialized: bool,
+}
+
+/// What a batch will change once it is durable.
+pub(super) fn changes(batch: &Batch) -> Vec<Change> {
+    batch
+        .attempts
+        .iter()
+        .filter_map(|attempt| {
+            let materialized = match attempt.result {
+                AttemptResult::Succeeded => true,
+                AttemptResult::Failed { terminal: true, .. } | AttemptResult::Lost { terminal: true } => {
+                    false
+                }
+                _ => return None,
+            };
+            let (asset, partition_key) = (Arc::clone(&attempt.asset), attempt.partition_key.clone());
+            Some(Change { asset, partition_key, materialized })
+        })
+        .collect()
+}
+
+impl Catalog {
+    /// The catalog at the beginning of a term, and what has to be read for it.
+    pub(super) fn begin(definitions: &Arc<Definitions>, now: DateTime<Utc>) -> (Self, Reading) {
+        let catalog = Self::empty(definitions, now);
+        let reading = Reading { assets: catalog.assets.clone() };
+        (catalog, reading)
+    }
+
+    /// Every asset of `definitions`, nothing of which is materialized.
+    pub(super) fn empty(definitions: &Arc<Definitions>, now: DateTime<Utc>) -> Self {
+        let mut assets = BTreeMap::new();
+        for name in definitions.topological() {
+            let Some(partitions) = resolve(definitions, name.as_str(), now) else { continue };
+            let (materialized, failed) = (PartitionSubset::default(), PartitionSubset::default());
+            assets.insert(name.to_string(), AssetStatus { partitions, materialized, failed });
+        }
+        // Definitions are plain data with text keys: they always serialize.
+        let json = serde_json::to_string(definitions.as_ref()).unwrap_or_default();
+        let fingerprint = definitions.fingerprint();
+        Self { definitions: Arc::clone(definitions), definitions_json: json.into(), fingerprint, assets }
+    }
+
+    /// Takes in what was read, behind what this term has committed.
+    pub(super) fn take_in(&mut self, read: Reading) {
+        for (name, read) in read.assets {
+            let Some(status) = self.assets.get_mut(&name) else { continue };
+            status.failed |= &read.failed.difference(&status.materialized);
+            status.materialized |= &read.materialized;
+        }
+    }
+
+    pub(super) fn definitions(&self) -> Arc<Definitions> {
+        Arc::clone(&self.definitions)
+    }
+
+    pub(super) fn definitions_json(&self) -> Arc<str> {
+        Arc::clone(&self.definitions_json)
+    }
+
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    pub(super) fn asset(&self, name: &str) -> Option<&AssetStatus> {
+        self.assets.get(name)
+    }
+
+    /// The state of an asset over the partitions that exist at `now`.
+    pub(super) fn asset_at(&mut self, name: &str, now: DateTime<Utc>) -> Option<&AssetStatus> {
+        let status = self.assets.get_mut(name)?;
+        let partitions = resolve(&self.definitions, name, now)?;
+        let known = &status.partitions;
+        if partitions.fingerprint() != known.fingerprint() || partitions.len() != known.len() {
+            status.materialized = known.carry_over(&status.materialized, &partitions).subset;
+            status.failed = known.carry_over(&status.failed, &partitions).subset;
+            status.partitions = partitions;
+        }
+        Some(status)
+    }
+
+    /// Takes what a commit has made durable.
+    pub(super) fn apply(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            let Some(status) = self.assets.get_mut(&*change.asset) else { continue };
+            let Ok(ordinal) = status.partitions.ordinal(&change.partition_key) else { continue };
+            if change.materialized {
+                status.materialized.insert(ordinal);
+                status.failed.remove(ordinal);
+            } else {
+                status.failed.insert(ordinal);
+            }
+        }
+    }
+}
+
+/// The partitions of an asset that exist at `now`.
+fn resolve(definitions: &Definitions, asset: &str, now: DateTime<Utc>) -> Option<Partitions> {
+    let unpartitioned = PartitionsDefinition::Unpartitioned;
+    let definition = definitions.partitions_of(asset).unwrap_or(&unpartitioned);
+    match definition.resolve(now, &NoDynamicKeys) {
+        Ok(partitions) => Some(partitions),
+        Err(error) => {
+            warn!(
+                asset,
+                error = &error as &dyn std::error::Error,
+                "the partitions of an asset cannot be told"
+            );
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(partition_key: &str, materialized: bool) -> Change {
+        Change { asset: Arc::from("readings"), partition_key: partition_key.to_owned(), materialized }
+    }
+
+    #[test]
+    fn what_was_read_gives_way_to_what_was_committed_meanwhile() {
+        let project = "\
+partitions:
+  letters: {kind: static, keys: [a, b, c, d, e]}
+assets:
+  readings: {partitions: letters, command: [\"true\"]}
+";
+        let definitions =
+            Arc::new(Definitions::from_yaml("backstitch.yaml", project).expect("a valid project"));
+        let (mut catalog, mut reading) = Catalog::begin(&definitions, Utc::now());
+        // In the ledger: a, b and c are materialized, b and d failed last.
+        let read = reading.assets.get_mut("readings").expect("the asset");
+        read.materialized = PartitionSubset::from_ordinals([0, 1, 2]);
+        read.failed = PartitionSubset::from_ordinals([1, 3]);
+        // Meanwhile b and e succeed, c fails, d succeeds and then fails.
+        catalog.apply(vec![change("b", true), change("e", true), change("c", false)]);
+        catalog.apply(vec![change("d", true), change("d", false)]);
+        catalog.take_in(reading);
+        let status = catalog.asset("readings").expect("the asset");
+        assert_eq!(status.materialized, PartitionSubset::from_ordinals([0, 1, 2, 3, 4]));
+        assert_eq!(status.failed, PartitionSubset::from_ordinals([2, 3]));
+    }
+}

@@ -1,0 +1,291 @@
+//! What API and CLI hold: requests to whoever leads, and reads that anybody can answer.
+
+use std::sync::{Arc, Mutex};
+
+use backstitch_broker::{Broker, ConnectionState};
+use backstitch_proto::definition::Definitions;
+use backstitch_proto::id::{Epoch, RunId};
+use backstitch_proto::partition::PartitionSubset;
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::catalog::{AssetStatus, Catalog};
+use super::command::{Command, Look, PlanPreview, Submission, SubmissionError, Submitted};
+use super::planning;
+use super::status::{AssetStatusView, RANGES_MAX};
+use crate::engine::{Engine, RequestError, RunView, Statistics, WorkerState};
+use crate::ledger::{Ledger, RunStatus};
+
+/// Events that a slow listener may be behind before it misses some.
+const PROGRESS_MAX: usize = 1_024;
+
+/// A request was not carried out.
+#[derive(Debug, Error)]
+pub enum HandleError {
+    /// This process is a standby.
+    #[error("this coordinator does not lead")]
+    NotLeading,
+    /// The submission makes no sense.
+    #[error(transparent)]
+    Submission(SubmissionError),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    UnknownRun(RunId),
+    /// The run is live.
+    #[error("run {0} has not ended")]
+    NotEnded(RunId),
+    /// The run is not live.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The ledger could not be read.
+    #[error("reading the ledger")]
+    Ledger(#[from] crate::ledger::LedgerError),
+}
+
+/// Something that listeners may want to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A run is terminal, durably.
+    Finished {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: RunStatus,
+    },
+}
+
+/// A way to a coordinator. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    ledger: Arc<dyn Ledger>,
+    broker: Arc<dyn Broker>,
+    definitions: Arc<Definitions>,
+    progress: broadcast::Sender<Progress>,
+    leading: Arc<Mutex<Option<Epoch>>>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        ledger: Arc<dyn Ledger>,
+        broker: Arc<dyn Broker>,
+        definitions: Arc<Definitions>,
+    ) -> Self {
+        let (progress, _) = broadcast::channel(PROGRESS_MAX);
+        Self { commands, ledger, broker, definitions, progress, leading: Arc::default() }
+    }
+
+    /// Accepts a run; returns once it is durable.
+    ///
+    /// # Errors
+    /// When the submission makes no sense, or this process does not lead.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, HandleError> {
+        if let Some(key) = &submission.client_key
+            && let Some(run) = self.ledger.run_by_client_key(key).await?
+        {
+            return Ok(Submitted { run: Some(run), existing: true, plan: PlanPreview::default() });
+        }
+        self.request(|reply| Command::Submit { submission: Box::new(submission), reply }).await
+    }
+
+    /// Submits a run of exactly those tasks of an ended run that did not succeed; returns once it is durable.
+    ///
+    /// # Errors
+    /// When there is no such run, when it has not ended, or when this process does not lead.
+    pub async fn retry(&self, run: RunId) -> Result<Submitted, HandleError> {
+        let summary = self.ledger.run(run).await?.ok_or(HandleError::UnknownRun(run))?;
+        if !summary.status.is_terminal() {
+            return Err(HandleError::NotEnded(run));
+        }
+        let succeeded = self.ledger.succeeded(run).await?;
+        let json = self.ledger.definitions(&summary.record.definitions).await?.unwrap_or_default();
+        let unreadable = |error: String| SubmissionError {
+            problems: vec![format!("the definitions of run {run}: {error}")],
+        };
+        let pinned: Definitions = serde_json::from_str(&json)
+            .map_err(|error| HandleError::Submission(unreadable(error.to_string())))?;
+        let ended = Box::new(planning::bind(&pinned, summary.record).map_err(HandleError::Submission)?);
+        self.request(|reply| Command::Retry { ended, succeeded, reply }).await
+    }
+
+    /// What a submission would run.
+    ///
+    /// # Errors
+    /// As for [`Handle::submit`].
+    pub async fn plan(&self, submission: Submission) -> Result<PlanPreview, HandleError> {
+        self.request(|reply| Command::Plan { submission: Box::new(submission), reply }).await
+    }
+
+    /// Cancels a live run.
+    ///
+    /// # Errors
+    /// When it is not live, or this process does not lead.
+    pub async fn cancel(&self, run: RunId) -> Result<(), HandleError> {
+        self.request(|reply| Command::Cancel { run, reply }).await
+    }
+
+    /// Pauses or resumes a live run.
+    ///
+    /// # Errors
+    /// As for [`Handle::cancel`].
+    pub async fn pause(&self, run: RunId, paused: bool) -> Result<(), HandleError> {
+        self.request(|reply| Command::Pause { run, paused, reply }).await
+    }
+
+    /// Moves a live run to another priority class.
+    ///
+    /// # Errors
+    /// As for [`Handle::cancel`].
+    pub async fn reprioritise(&self, run: RunId, priority: i32) -> Result<(), HandleError> {
+        self.request(|reply| Command::Reprioritise { run, priority, reply }).await
+    }
+
+    /// Changes how many tasks of a live run may be in flight.
+    ///
+    /// # Errors
+    /// As for [`Handle::cancel`].
+    pub async fn throttle(&self, run: RunId, max_parallel: Option<u32>) -> Result<(), HandleError> {
+        self.request(|reply| Command::Throttle { run, max_parallel, reply }).await
+    }
+
+    /// A live run; `None` if it is unknown or has ended.
+    ///
+    /// # Errors
+    /// When this process does not lead.
+    pub async fn live_run(&self, run: RunId) -> Result<Option<RunView>, HandleError> {
+        self.look(move |engine| engine.run(run)).await
+    }
+
+    /// All live runs, oldest first.
+    ///
+    /// # Errors
+    /// When this process does not lead.
+    pub async fn live_runs(&self) -> Result<Vec<RunView>, HandleError> {
+        self.look(|engine| engine.runs().collect()).await
+    }
+
+    /// Workers within their lease.
+    ///
+    /// # Errors
+    /// When this process does not lead.
+    pub async fn workers(&self) -> Result<Vec<WorkerState>, HandleError> {
+        self.look(|engine| engine.workers().cloned().collect()).await
+    }
+
+    /// Counters, and dispatches in flight.
+    ///
+    /// # Errors
+    /// When this process does not lead.
+    pub async fn statistics(&self) -> Result<(Statistics, usize), HandleError> {
+        self.look(|engine| (engine.statistics(), engine.dispatches_in_flight())).await
+    }
+
+    /// Violated invariants that the engine can see.
+    ///
+    /// # Errors
+    /// When this process does not lead.
+    pub async fn violations(&self) -> Result<Vec<crate::engine::Violation>, HandleError> {
+        self.look(|engine| engine.violations()).await
+    }
+
+    /// The state of the partitions of an asset, as ranges from the partition with ordinal `cursor` on.
+    ///
+    /// # Errors
+    /// When this process does not lead.
+    pub async fn asset_status(
+        &self,
+        asset: &str,
+        cursor: u32,
+        limit: usize,
+    ) -> Result<Option<AssetStatusView>, HandleError> {
+        let asset = asset.to_owned();
+        let look = move |engine: &Engine, catalog: &Catalog| {
+            asset_status(engine, catalog, &asset, cursor, limit.min(RANGES_MAX))
+        };
+        self.ask(look, Command::LookUp).await
+    }
+
+    /// News, from now on.
+    pub fn progress(&self) -> broadcast::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// The term in which this process leads, if it does.
+    pub fn epoch(&self) -> Option<Epoch> {
+        // Nothing can panic while it holds the lock.
+        *self.leading.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The state of the broker connection.
+    pub fn broker_state(&self) -> ConnectionState {
+        self.broker.state().borrow().clone()
+    }
+
+    /// For reads that need no leader.
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.ledger
+    }
+
+    /// For the depth of queues.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
+    /// The definitions of this process.
+    pub fn definitions(&self) -> &Arc<Definitions> {
+        &self.definitions
+    }
+
+    pub(super) fn leading(&self, epoch: Option<Epoch>) {
+        *self.leading.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = epoch;
+    }
+
+    pub(super) fn progressed(&self, progress: Progress) {
+        // Nobody listening is fine.
+        _ = self.progress.send(progress);
+    }
+
+    async fn request<T>(
+        &self,
+        command: impl FnOnce(super::command::Reply<T>) -> Command,
+    ) -> Result<T, HandleError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| HandleError::NotLeading)?;
+        // A term that ends before the commit takes its replies with it: the request may have happened or not.
+        answer.await.unwrap_or(Err(HandleError::NotLeading))
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Engine) -> T + Send + 'static,
+    ) -> Result<T, HandleError> {
+        self.ask(move |engine, _| look(engine), Command::Look).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Engine, &Catalog) -> T + Send + 'static,
+        command: impl FnOnce(Look) -> Command,
+    ) -> Result<T, HandleError> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |engine: &Engine, catalog: &Catalog| _ = reply.send(look(engine, catalog)));
+        self.commands.send(command(look)).await.map_err(|_| HandleError::NotLeading)?;
+        answer.await.map_err(|_| HandleError::NotLeading)
+    }
+}
+
+fn asset_status(
+    engine: &Engine,
+    catalog: &Catalog,
+    asset: &str,
+    cursor: u32,
+    limit: usize,
+) -> Option<AssetStatusView> {
+    let AssetStatus { partitions, materialized, failed } = catalog.asset(asset)?;
+    let mut in_progress = PartitionSubset::default();
+    for (space, subset) in engine.in_progress(asset) {
+        in_progress |= &space.carry_over(&subset, partitions).subset;
+    }
+    Some(AssetStatusView::new(asset, partitions, materialized, failed, &in_progress, cursor, limit))
+}

@@ -1,0 +1,91 @@
+//! Deliveries from workers, decoded.
+//!
+//! What cannot be decoded is dead-lettered with the reason, and the consumer lives on: one worker of a wrong version
+//! must not stop the others.
+
+use std::sync::Arc;
+
+use ::tracing::warn;
+use backstitch_broker::{Acker, Broker, BrokerError, Consumer};
+use backstitch_proto::id::Epoch;
+use backstitch_proto::message::{HEARTBEAT_QUEUE, Heartbeat, Message, REPORT_QUEUE, Report};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Reports that are unacknowledged at most. They are acknowledged after the commit, so this many are inside one
+/// commit and the next; a report holds up to a thousand outcomes.
+const REPORT_PREFETCH: u16 = 512;
+
+/// Heartbeats are acknowledged as soon as they are read.
+const HEARTBEAT_PREFETCH: u16 = 256;
+
+/// Reports that wait between consumer and engine: the prefetch is the real bound.
+const CHANNEL: usize = 64;
+
+/// What came in.
+pub(super) struct Intake {
+    /// Reports, to be acknowledged once their effect is durable.
+    pub(super) reports: mpsc::Receiver<(Report, Acker)>,
+    /// Heartbeats.
+    pub(super) heartbeats: mpsc::Receiver<Heartbeat>,
+    /// Ends the consumers when dropped.
+    _tasks: JoinSet<()>,
+}
+
+impl Intake {
+    /// The consumers of a later term go first: a leader that is frozen, or cut off and does not know yet that it was
+    /// deposed, has consumers for as long as the broker believes in its connection, and would be given half of
+    /// everything.
+    pub(super) async fn open(broker: &Arc<dyn Broker>, epoch: Epoch) -> Result<Self, BrokerError> {
+        let rank = epoch.0;
+        let mut tasks = JoinSet::new();
+        let (sender, reports) = mpsc::channel(CHANNEL);
+        tasks.spawn(take_reports(broker.consume_ranked(REPORT_QUEUE, REPORT_PREFETCH, rank).await?, sender));
+        let (sender, heartbeats) = mpsc::channel(CHANNEL);
+        let consumer = broker.consume_ranked(HEARTBEAT_QUEUE, HEARTBEAT_PREFETCH, rank).await?;
+        tasks.spawn(take_heartbeats(consumer, sender));
+        Ok(Self { reports, heartbeats, _tasks: tasks })
+    }
+}
+
+async fn take_reports(mut consumer: Box<dyn Consumer>, reports: mpsc::Sender<(Report, Acker)>) {
+    while let Some(delivery) = consumer.next().await {
+        match Report::decode(&delivery.body) {
+            Ok(report) => {
+                if reports.send((report, delivery.acker)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    queue = REPORT_QUEUE,
+                    "dead-lettered a message"
+                );
+                _ = delivery.dead_letter(&error.to_string()).await;
+            }
+        }
+    }
+}
+
+async fn take_heartbeats(mut consumer: Box<dyn Consumer>, heartbeats: mpsc::Sender<Heartbeat>) {
+    while let Some(delivery) = consumer.next().await {
+        match Heartbeat::decode(&delivery.body) {
+            Ok(heartbeat) => {
+                // A heartbeat that is lost is followed by the next.
+                _ = delivery.acker.ack().await;
+                if heartbeats.send(heartbeat).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    queue = HEARTBEAT_QUEUE,
+                    "dead-lettered a message"
+                );
+                _ = delivery.dead_letter(&error.to_string()).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! How many attempts one commit holds.
+//!
+//! Everything that a user asks for waits for the commit under way and then for its own, so a commit must be short; and
+//! each costs the database a flush whatever is in it, so it must not be small either. What fits into the time that
+//! people do not notice depends on the database, so it is measured: the bound follows the rows per second of the commits
+//! before. Reports that find no room stay with the broker, dispatches stay open, and the windows fill up: that is how a
+//! slow ledger slows the workers down.
+
+use std::time::Duration;
+
+/// Time that one commit should take: some flushes long, and two of them are no delay to a person.
+const COMMIT_TARGET: Duration = Duration::from_millis(40);
+
+/// Commits' worth of tasks that are kept in flight: those under way, on their way back, executing and on their way out.
+/// More would wait for the ledger, and everything that is urgent behind them.
+const COMMITS_IN_FLIGHT: f64 = 6.0;
+
+/// Attempts of one commit at least: so many cost little more than the flush.
+const ATTEMPTS_MIN: f64 = 250.0;
+
+/// Attempts of one commit at most. Past some ten thousand a larger transaction is no faster, only longer.
+const ATTEMPTS_MAX: f64 = 20_000.0;
+
+/// A commit of fewer attempts says more about the flush than about rows.
+const TELLING: usize = 100;
+
+/// Weight of the newest commit: the bound follows a change within some ten commits.
+const WEIGHT: f64 = 0.2;
+
+/// The room for attempts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    attempts: f64,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { attempts: 1_000.0 }
+    }
+}
+
+impl Room {
+    /// One more report may go into the batch that holds so many attempts.
+    pub(super) fn beyond(self, pending: usize) -> bool {
+        (pending as f64) < self.attempts
+    }
+
+    /// Tasks in flight that keep the ledger busy.
+    pub(super) fn flow_tasks(self) -> u32 {
+        // Bounded far below u32::MAX.
+        (self.attempts * COMMITS_IN_FLIGHT) as u32
+    }
+
+    /// A commit of so many attempts took this long.
+    pub(super) fn committed(&mut self, attempts: usize, took: Duration) {
+        if attempts < TELLING || took.is_zero() {
+            return;
+        }
+        let fitting = attempts as f64 * COMMIT_TARGET.as_secs_f64() / took.as_secs_f64();
+        self.attempts += WEIGHT * (fitting.clamp(ATTEMPTS_MIN, ATTEMPTS_MAX) - self.attempts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_follows_the_speed_of_the_database_within_its_bounds() {
+        let after = |attempts: usize, took: Duration| {
+            let mut room = Room::default();
+            (0..100).for_each(|_| room.committed(attempts, took));
+            room
+        };
+        let usual = after(2_000, Duration::from_millis(80));
+        assert!(usual.beyond(990) && !usual.beyond(1_010));
+        assert!(!after(1_000, Duration::from_secs(60)).beyond(260));
+        assert!(!after(100_000, Duration::from_millis(1)).beyond(20_000));
+    }
+
+    #[test]
+    fn small_commits_say_nothing() {
+        let mut room = Room::default();
+        room.committed(1, Duration::from_secs(1));
+        assert!(room.beyond(999));
+    }
+}

@@ -1,0 +1,64 @@
+//! A model of the broker: bags of messages without any order, some of which cannot be taken yet.
+
+use std::sync::Arc;
+
+use backstitch_proto::message::{Dispatch, Heartbeat, Report};
+
+use super::rng::Rng;
+
+/// Messages of one kind between sender and receiver.
+#[derive(Debug)]
+pub(super) struct Bag<M> {
+    /// Each with the time before which it does not arrive, milliseconds of the world's clock.
+    messages: Vec<(u64, M)>,
+}
+
+impl<M> Default for Bag<M> {
+    fn default() -> Self {
+        Self { messages: Vec::new() }
+    }
+}
+
+impl<M> Bag<M> {
+    pub(super) fn put(&mut self, due_ms: u64, message: M) {
+        self.messages.push((due_ms, message));
+    }
+
+    /// Takes any message that has arrived; now and then none although there is one.
+    pub(super) fn take(&mut self, rng: &mut Rng, now_ms: u64) -> Option<M> {
+        if self.messages.is_empty() {
+            return None;
+        }
+        let at = rng.index(self.messages.len());
+        (self.messages[at].0 <= now_ms).then(|| self.messages.swap_remove(at).1)
+    }
+
+    /// Nothing is late any more.
+    pub(super) fn hurry(&mut self) {
+        self.messages.iter_mut().for_each(|(due_ms, _)| *due_ms = 0);
+    }
+}
+
+/// A message to a worker.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) dispatch: Arc<Dispatch>,
+    /// Somebody had it before.
+    pub(super) redelivered: bool,
+}
+
+/// Everything that is on its way.
+#[derive(Debug, Default)]
+pub(super) struct SimBroker {
+    pub(super) tasks: Bag<Delivery>,
+    pub(super) reports: Bag<Report>,
+    pub(super) heartbeats: Bag<Heartbeat>,
+}
+
+impl SimBroker {
+    pub(super) fn hurry(&mut self) {
+        self.tasks.hurry();
+        self.reports.hurry();
+        self.heartbeats.hurry();
+    }
+}

@@ -1,0 +1,118 @@
+//! What goes wrong in a world, and how often.
+
+use super::rng::Rng;
+
+/// Which faults a history has, each in permille of the moments at which it could happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Faults {
+    /// A leader stops between two effects; another takes over.
+    pub leader_crash: u64,
+    /// Of the leaders that lost their term: those that do not know it and go on.
+    pub stale_leader: u64,
+    /// A leader stands still for longer than every lease, and goes on.
+    pub leader_freeze: u64,
+    /// A commit happens but is reported as failed.
+    pub ambiguous_commit: u64,
+    /// A commit fails.
+    pub failed_commit: u64,
+    /// A worker dies between two effects.
+    pub worker_crash: u64,
+    /// A worker stands still, perhaps for longer than its lease, and goes on.
+    pub worker_freeze: u64,
+    /// A worker drains.
+    pub worker_drain: u64,
+    /// A message of any kind arrives twice.
+    pub duplicate: u64,
+    /// A message of any kind arrives long after those that were sent later.
+    pub delay: u64,
+    /// A message of any kind does not arrive; who sent it learns so, where there are confirms.
+    pub loss: u64,
+    /// The broker loses a message that it has confirmed.
+    pub broken_promise: u64,
+    /// A confirm is lost, so the message is sent again.
+    pub lost_confirm: u64,
+    /// A confirm comes twice.
+    pub duplicate_confirm: u64,
+    /// The wall clock of a machine jumps by up to an hour, in either direction.
+    pub clock_jump: u64,
+    /// A user cancels, pauses, resumes, throttles or re-prioritises.
+    pub whim: u64,
+    /// A task fails, hangs or kills its worker, by its nature.
+    pub bad_task: u64,
+}
+
+impl Faults {
+    /// The mix of one history: each fault may be missing, or be there three times as often.
+    #[must_use]
+    pub(super) fn some(mut self, rng: &mut Rng) -> Self {
+        let each = [
+            &mut self.leader_crash,
+            &mut self.stale_leader,
+            &mut self.leader_freeze,
+            &mut self.ambiguous_commit,
+            &mut self.failed_commit,
+            &mut self.worker_crash,
+            &mut self.worker_freeze,
+            &mut self.worker_drain,
+            &mut self.duplicate,
+            &mut self.delay,
+            &mut self.loss,
+            &mut self.broken_promise,
+            &mut self.lost_confirm,
+            &mut self.duplicate_confirm,
+            &mut self.clock_jump,
+            &mut self.whim,
+            &mut self.bad_task,
+        ];
+        for permille in each {
+            *permille = match rng.below(4) {
+                0 => 0,
+                1 => (*permille * 3).min(900),
+                _ => *permille,
+            };
+        }
+        self
+    }
+
+    /// None at all.
+    pub const NONE: Self = Self {
+        leader_crash: 0,
+        stale_leader: 0,
+        leader_freeze: 0,
+        ambiguous_commit: 0,
+        failed_commit: 0,
+        worker_crash: 0,
+        worker_freeze: 0,
+        worker_drain: 0,
+        duplicate: 0,
+        delay: 0,
+        loss: 0,
+        broken_promise: 0,
+        lost_confirm: 0,
+        duplicate_confirm: 0,
+        clock_jump: 0,
+        whim: 0,
+        bad_task: 0,
+    };
+
+    /// All of them.
+    pub const ALL: Self = Self {
+        leader_crash: 12,
+        stale_leader: 500,
+        leader_freeze: 4,
+        ambiguous_commit: 100,
+        failed_commit: 50,
+        worker_crash: 15,
+        worker_freeze: 10,
+        worker_drain: 10,
+        duplicate: 50,
+        delay: 50,
+        loss: 50,
+        broken_promise: 5,
+        lost_confirm: 50,
+        duplicate_confirm: 50,
+        clock_jump: 10,
+        whim: 20,
+        bad_task: 100,
+    };
+}

@@ -1,0 +1,81 @@
+//! Simulated histories: the real engine in a world made of models, where everything that can go wrong does.
+//!
+//! One seed is one history. A world holds the engine of the current leader (and of one that does not know yet that
+//! its term is over), a ledger that checks what it is given, a broker without any order, workers, and a clock that
+//! only this world moves. After every step the named invariants are checked; at the end the faults stop and every
+//! run must come to its end. A history that failed is replayed from its seed, exactly: `backstitch chaos --seeds 1
+//! --seed S`.
+//!
+//! | fault | how it is modelled |
+//! |---|---|
+//! | crash of a leader | between any two of: seal, commit, each effect, confirm, acknowledgement; a commit on its way arrives or not |
+//! | crash of a worker | between any two of: delivery, announcement, start, end of each task, report, acknowledgement |
+//! | poison task | executing it is a crash of its worker, every time |
+//! | stale leader | it goes on reading, sealing, publishing and confirming beside its successor, until a commit tells it |
+//! | ambiguous commit | the batch is applied and reported as failed, so it is committed again; or it is not applied at all |
+//! | duplicate message | dispatches, reports and heartbeats are put into the broker twice |
+//! | reordered message | the broker has no order: any message may be the next |
+//! | delayed message | it cannot be taken for up to half a minute, three leases |
+//! | lost message | a dispatch or report does not arrive, no confirm comes, and its sender sends it again; a heartbeat or a broadcast is gone for good |
+//! | broken promise | the broker loses a dispatch that it has confirmed |
+//! | lost, duplicate confirm | the dispatch arrived and is published again; the engine is told twice |
+//! | frozen worker | it does nothing for up to 35 seconds; perhaps its messages go to others meanwhile; then it goes on where it was |
+//! | frozen leader | its clocks move by up to a minute in which it read nothing |
+//! | clock jump | the wall clock of the leader or of one worker moves by up to an hour, in either direction |
+//! | drain | a worker reports what has ended and hands the rest back |
+//! | user | cancels, pauses, resumes, throttles and re-prioritises |
+//!
+//! | invariant | where it is checked |
+//! |---|---|
+//! | CONSERVE, COUNT, LIMIT, ORDER, BUDGET | [`Engine::violations`](crate::engine::Engine::violations), after each step that touched the engine |
+//! | ONCE, FENCE, BUDGET | each attempt that is committed, against the rows before it |
+//! | LIMIT | open dispatches, after each commit that opens some |
+//! | BOUND | dispatches in flight, at each seal that makes some |
+//! | ORDER | each task that begins, against what is durable then |
+//! | CONSERVE, COUNT | each run that ends; and an engine with nothing uncommitted, against the rows |
+//! | LIVE | no open dispatch is abandoned, at each broadcast; all runs end within a bound of steps once the faults have stopped; what cannot fail has succeeded |
+//!
+//! Each history has a mix of its own ([`Faults::some`]): a fault that happens all the time hides what another would
+//! do. What is not modelled: a report that the broker confirmed and lost. The engine believes that such a task still
+//! runs, until its worker ends.
+//!
+//! What it refuses to do: use time, threads or I/O inside of a history.
+
+mod audit;
+mod broker;
+mod faults;
+mod history;
+mod leader;
+mod ledger;
+mod project;
+mod rng;
+mod seeds;
+mod step;
+mod storm;
+mod worker;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub use faults::Faults;
+pub use history::History;
+pub use seeds::{Played, Seeds};
+
+use crate::engine::Options;
+use world::World;
+
+/// Settings of simulated engines: small dispatches, so that small runs have many.
+fn options() -> Options {
+    Options { dispatch_max_tasks: 8, ..Options::default() }
+}
+
+/// Plays the history of `seed`, with every step written down.
+pub fn trace(seed: u64, faults: &Faults) -> History {
+    World::new(seed, *faults, options(), true).play()
+}
+
+/// Plays the history of `seed` for its violations alone.
+pub fn play(seed: u64, faults: &Faults) -> History {
+    World::new(seed, *faults, options(), false).play()
+}

@@ -1,0 +1,226 @@
+//! The faults that come by themselves: crashes, freezes, takeovers, clocks and users.
+
+use backstitch_proto::id::RunId;
+
+use super::leader::SimLeader;
+use super::ledger::violation;
+use super::project::Behaviour;
+use super::worker::SimWorker;
+use super::world::{World, run_number};
+use crate::engine::Engine;
+
+impl World {
+    /// Everything that could go wrong now, each with its chance.
+    pub(super) fn storm(&mut self) {
+        // What is committed and not performed is the worst moment, so it is tried the most.
+        let owes = !self.leader.owed.is_empty();
+        if self.happens(self.faults.leader_crash * if owes { 3 } else { 1 }) {
+            self.crash_leader();
+        }
+        if self.happens(self.faults.leader_freeze) {
+            self.freeze_leader();
+        }
+        if self.stale.is_some() && self.rng.permille(200) {
+            self.step_stale();
+        }
+        if self.happens(self.faults.worker_crash) {
+            let at = self.rng.index(self.workers.len());
+            self.crash_worker(at);
+        }
+        if self.happens(self.faults.worker_freeze) {
+            let at = self.rng.index(self.workers.len());
+            self.freeze_worker(at);
+        }
+        if self.happens(self.faults.worker_drain) {
+            let at = self.rng.index(self.workers.len());
+            self.drain_worker(at);
+        }
+        if self.happens(self.faults.clock_jump) {
+            self.jump_clock();
+        }
+        if self.happens(self.faults.whim) {
+            self.whim();
+        }
+    }
+
+    pub(super) fn add_worker(&mut self) {
+        self.workers_made += 1;
+        let slots = 1 + self.rng.index(3);
+        let mut worker = SimWorker::new(self.workers_made, slots);
+        self.broker.heartbeats.put(self.now.mono_ms, worker.heartbeat());
+        self.workers.push(worker);
+    }
+
+    /// Another leader takes over from the ledger. The old one is gone, or does not know yet.
+    fn crash_leader(&mut self) {
+        let old_epoch = self.leader.epoch;
+        if let Some(sealed) = &self.leader.committing
+            && self.rng.permille(500)
+        {
+            // It was on its way, and arrives without anybody who could learn of it.
+            let late = self.ledger.commit(old_epoch, &sealed.batch, &mut self.violations);
+            if late.is_err() {
+                let what = format!("leader {old_epoch} was refused before there was another");
+                self.violations.push(violation("FENCE", what));
+            }
+            self.note(|| format!("leader {old_epoch}: the commit happens, and nobody learns of it"));
+        }
+        let epoch = self.ledger.new_term();
+        let survives = self.rng.permille(self.faults.stale_leader);
+        self.note(|| {
+            let fate = if survives { "does not know that its term is over" } else { "crashes" };
+            format!("leader {old_epoch} {fate}; leader {epoch} takes over")
+        });
+        let (live, plans) = self.ledger.load_live();
+        let engine = Engine::recover(epoch, self.options, live, plans, true, self.now);
+        let mut old = std::mem::replace(&mut self.leader, SimLeader::new(epoch, engine));
+        // Submissions that were not durable are made again by their submitters.
+        self.runs_made = self.ledger.runs.len() as u64;
+        self.retire_stale();
+        if survives {
+            self.stale = Some(old);
+        } else {
+            self.redeliver_reports(&mut old);
+        }
+    }
+
+    /// A leader whose term is over does what leaders do, until a commit tells it.
+    fn step_stale(&mut self) {
+        let Some(stale) = self.stale.take() else { return };
+        let current = std::mem::replace(&mut self.leader, stale);
+        match self.rng.below(10) {
+            0..3 => self.seal(),
+            3 => self.commit(),
+            4..6 => self.perform(),
+            6 => self.confirm(),
+            7 => self.take_report(),
+            _ => self.take_heartbeat(),
+        }
+        let mut stale = std::mem::replace(&mut self.leader, current);
+        if stale.take_touched() {
+            self.violations.extend(stale.engine().violations());
+        }
+        if stale.deposed {
+            self.redeliver_reports(&mut stale);
+        } else {
+            self.stale = Some(stale);
+        }
+    }
+
+    /// The process of a leader whose term is over ends.
+    pub(super) fn retire_stale(&mut self) {
+        if let Some(mut stale) = self.stale.take() {
+            self.redeliver_reports(&mut stale);
+        }
+    }
+
+    fn redeliver_reports(&mut self, gone: &mut SimLeader) {
+        for report in gone.unacknowledged() {
+            self.broker.reports.put(self.now.mono_ms, report);
+        }
+    }
+
+    /// The leader stands still; when it goes on, its clock has moved and nothing that came meanwhile was read.
+    fn freeze_leader(&mut self) {
+        let stood_ms = 5_000 + self.rng.below(60_000);
+        self.now.mono_ms += stood_ms;
+        self.now.wall_us += stood_ms as i64 * 1_000;
+        self.note(|| format!("the leader stood still for {stood_ms} ms"));
+    }
+
+    pub(super) fn crash_worker(&mut self, at: usize) {
+        let mut worker = self.workers.swap_remove(at);
+        self.note(|| format!("worker {} dies", worker.number));
+        self.redeliver_tasks(&mut worker);
+        self.add_worker();
+    }
+
+    fn freeze_worker(&mut self, at: usize) {
+        let until_ms = self.now.mono_ms + 5_000 + self.rng.below(30_000);
+        self.workers[at].frozen_until_ms = until_ms;
+        let number = self.workers[at].number;
+        // Perhaps its connection times out: the broker gives its messages to others while it still has them.
+        let disconnected = self.rng.permille(500);
+        if disconnected {
+            let mut worker = self.workers.swap_remove(at);
+            self.redeliver_tasks(&mut worker);
+            self.workers.push(worker);
+        }
+        self.note(|| {
+            let connection = if disconnected { " and loses its connection" } else { "" };
+            format!("worker {number} freezes until {until_ms} ms{connection}")
+        });
+    }
+
+    fn redeliver_tasks(&mut self, worker: &mut SimWorker) {
+        for delivery in worker.lose_deliveries() {
+            let due_ms = self.arrival_ms();
+            self.broker.tasks.put(due_ms, delivery);
+        }
+    }
+
+    fn drain_worker(&mut self, at: usize) {
+        let mut worker = self.workers.swap_remove(at);
+        self.note(|| format!("worker {} drains", worker.number));
+        let report = worker.drain();
+        // It ends once its report and its last heartbeat are confirmed; both may come late.
+        let due_ms = self.arrival_ms();
+        self.broker.reports.put(due_ms, report);
+        let due_ms = self.arrival_ms();
+        self.broker.heartbeats.put(due_ms, worker.heartbeat());
+        self.add_worker();
+    }
+
+    /// By up to an hour, back or forth: the clock of the leader's machine, or of one worker's.
+    fn jump_clock(&mut self) {
+        let jump_us = self.rng.below(7_200_000_000) as i64 - 3_600_000_000;
+        let seconds = jump_us / 1_000_000;
+        if self.rng.permille(500) {
+            self.now.wall_us += jump_us;
+            self.note(|| format!("the leader's clock jumps by {seconds} s"));
+        } else {
+            let at = self.rng.index(self.workers.len());
+            self.workers[at].ahead_us += jump_us;
+            let number = self.workers[at].number;
+            self.note(|| format!("the clock of worker {number} jumps by {seconds} s"));
+        }
+    }
+
+    /// A user cancels a run of which a task hangs, if there is one.
+    pub(super) fn give_up(&mut self) {
+        let Some(run) = self.hanging_run() else { return };
+        let now = self.now;
+        // It may have ended, or its submission was lost with a leader.
+        if self.leader.engine_mut().cancel(run, now).is_ok() {
+            self.note(|| format!("a user gives up run {}, which hangs", run_number(run)));
+        }
+    }
+
+    fn hanging_run(&self) -> Option<RunId> {
+        let mut running = self.workers.iter().flat_map(SimWorker::running);
+        let hangs = running.find(|(dispatch, task)| {
+            Behaviour::of(&self.faults, dispatch.run, &dispatch.asset, *task) == Behaviour::Hangs
+        });
+        hangs.map(|(dispatch, _)| dispatch.run)
+    }
+
+    fn whim(&mut self) {
+        let live = self.live_runs();
+        if live.is_empty() {
+            return;
+        }
+        let run = live[self.rng.index(live.len())];
+        let (choice, value) = (self.rng.below(6), self.rng.below(5));
+        let now = self.now;
+        let engine = self.leader.engine_mut();
+        let (done, what) = match choice {
+            0 => (engine.cancel(run, now), "cancels"),
+            1 => (engine.pause(run, true), "pauses"),
+            2 | 3 => (engine.pause(run, false), "resumes"),
+            4 => (engine.throttle(run, (value > 0).then_some(value as u32)), "throttles"),
+            _ => (engine.reprioritise(run, value as i32), "re-prioritises"),
+        };
+        debug_assert!(done.is_ok(), "a live run takes requests");
+        self.note(|| format!("a user {what} run {}", run_number(run)));
+    }
+}

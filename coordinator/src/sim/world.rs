@@ -1,0 +1,196 @@
+//! The world around the engine: what there is, and a history from its first step to its last.
+
+use backstitch_proto::id::RunId;
+
+use super::broker::SimBroker;
+use super::faults::Faults;
+use super::history::{History, Trace};
+use super::leader::SimLeader;
+use super::ledger::{SimLedger, violation};
+use super::project::START_US;
+use super::rng::Rng;
+use super::worker::SimWorker;
+use crate::engine::{Engine, Now, Options, Violation};
+
+/// Steps with faults.
+const STORM_STEPS: u32 = 600;
+
+/// Steps before the end of the storm at which a user gives up what hangs: enough that the request is committed, and
+/// lost with its broadcast or its leader, and few enough that the worker lives to see the end.
+const LAST_STEPS: u32 = 45;
+
+/// Steps after the faults stopped within which every run must end: LIVE's bound. The mean history takes 1,300.
+const CALM_STEPS: u32 = 20_000;
+
+/// Runs of one history.
+pub(super) const RUNS_MAX: u64 = 4;
+
+/// Everything there is.
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) rng: Rng,
+    pub(super) faults: Faults,
+    pub(super) now: Now,
+    pub(super) ledger: SimLedger,
+    pub(super) leader: SimLeader,
+    /// Its term is over, and it does not know.
+    pub(super) stale: Option<SimLeader>,
+    pub(super) broker: SimBroker,
+    pub(super) workers: Vec<SimWorker>,
+    pub(super) workers_made: u64,
+    pub(super) runs_made: u64,
+    /// Percent of the steps that submit a run: some worlds are full from the start, others idle now and then.
+    pub(super) submits: u64,
+    /// The faults have stopped.
+    pub(super) calm: bool,
+    /// Of every engine.
+    pub(super) options: Options,
+    pub(super) violations: Vec<Violation>,
+    trace: Trace,
+    steps: u64,
+}
+
+impl World {
+    /// The world of `seed`, with some of `faults`, before anything happened.
+    pub(super) fn new(seed: u64, faults: Faults, options: Options, traced: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let faults = faults.some(&mut rng);
+        let mut ledger = SimLedger::new();
+        let epoch = ledger.new_term();
+        let engine = Engine::new(epoch, options);
+        let mut world = Self {
+            seed,
+            rng,
+            faults,
+            now: Now { mono_ms: 0, wall_us: START_US },
+            ledger,
+            leader: SimLeader::new(epoch, engine),
+            stale: None,
+            broker: SimBroker::default(),
+            workers: Vec::new(),
+            workers_made: 0,
+            runs_made: 0,
+            submits: 1,
+            calm: false,
+            options,
+            violations: Vec::new(),
+            trace: Trace::new(traced),
+            steps: 0,
+        };
+        world.submits += world.rng.below(3);
+        for _ in 0..1 + world.rng.below(3) {
+            world.add_worker();
+        }
+        world
+    }
+
+    /// Lets everything happen, then lets everything end.
+    pub(super) fn play(mut self) -> History {
+        for step in 0..STORM_STEPS {
+            if step == STORM_STEPS - LAST_STEPS && self.happens(self.faults.whim * 50) {
+                self.give_up();
+            }
+            self.step();
+            if !self.violations.is_empty() {
+                return self.history();
+            }
+        }
+        self.calm_down();
+        for _ in 0..CALM_STEPS {
+            if self.is_over() {
+                break;
+            }
+            self.step();
+            if !self.violations.is_empty() {
+                return self.history();
+            }
+        }
+        self.judge();
+        self.history()
+    }
+
+    fn step(&mut self) {
+        self.steps += 1;
+        if !self.calm {
+            self.storm();
+        }
+        self.happen();
+        // An engine that nobody touched is as good as it was after the step before.
+        if self.leader.take_touched() {
+            self.violations.extend(self.leader.engine().violations());
+        }
+    }
+
+    fn calm_down(&mut self) {
+        self.note(|| "the faults stop".to_owned());
+        self.calm = true;
+        self.retire_stale();
+        self.broker.hurry();
+        // Nobody resumes a paused run but its user.
+        for run in self.live_runs() {
+            let resumed = self.leader.engine_mut().pause(run, false);
+            debug_assert!(resumed.is_ok(), "a live run takes requests");
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.runs_made == RUNS_MAX
+            && self.leader.is_idle()
+            && self.ledger.runs.len() as u64 == RUNS_MAX
+            && self.ledger.runs.values().all(|run| run.finished.is_some())
+    }
+
+    /// LIVE: everything has ended, and whatever could succeed has.
+    fn judge(&mut self) {
+        if !self.is_over() {
+            let open = self.leader.engine().runs().map(|run| {
+                format!("run {} is {:?}: {:?}", run_number(run.record.id), run.status, run.assets)
+            });
+            let what = format!(
+                "not over {CALM_STEPS} steps after the faults stopped: {}",
+                open.collect::<Vec<_>>().join("; ")
+            );
+            self.violations.push(violation("LIVE", what));
+        }
+        for run in self.ledger.runs.values() {
+            run.check_verdicts(&self.faults, &mut self.violations);
+        }
+    }
+
+    fn history(self) -> History {
+        let targets = self.ledger.runs.values().flat_map(|run| &run.record.assets);
+        History {
+            seed: self.seed,
+            tasks: targets.map(|asset| asset.targets.len()).sum(),
+            steps: self.steps,
+            violations: self.violations,
+            trace: self.trace.into_steps(),
+        }
+    }
+
+    pub(super) fn live_runs(&self) -> Vec<RunId> {
+        self.leader.engine().run_ids().collect()
+    }
+
+    pub(super) fn note(&mut self, step: impl FnOnce() -> String) {
+        self.trace.note(self.now.mono_ms, step);
+    }
+
+    /// Whether a fault happens.
+    pub(super) fn happens(&mut self, permille: u64) -> bool {
+        !self.calm && self.rng.permille(permille)
+    }
+
+    /// When a message that is sent now arrives.
+    pub(super) fn arrival_ms(&mut self) -> u64 {
+        match self.happens(self.faults.delay) {
+            true => self.now.mono_ms + self.rng.below(30_000),
+            false => self.now.mono_ms,
+        }
+    }
+}
+
+/// Runs are numbered in the order of their submission, for readers.
+pub(super) fn run_number(run: RunId) -> u64 {
+    run.0.as_u64_pair().0
+}

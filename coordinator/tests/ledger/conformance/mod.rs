@@ -1,0 +1,7 @@
+//! What every ledger keeps. A property's name is the sentence that it proves.
+
+mod commits;
+mod reads;
+
+pub(crate) use commits::*;
+pub(crate) use reads::*;

@@ -1,0 +1,70 @@
+//! Sparse products: which cells of a multi definition exist.
+//!
+//! `only` and `except` are lists of rectangles, each a selection per dimension. They are part of the
+//! definition, so what they say must not move with time: windows that do not exist yet select nothing
+//! until they do, and `latest` is refused.
+
+use chrono::{DateTime, Utc};
+
+use super::compile::{Compiled, MultiSpec};
+use super::definition::Cells;
+use super::dynamic::NoDynamicKeys;
+use super::error::{DefinitionError, DefinitionProblem};
+use super::product::Product;
+use super::select::{Bounds, SelectProblem};
+use super::space::resolve;
+use super::{PartitionSubset, Partitions};
+
+/// The product with the cells that the definition leaves.
+pub(crate) fn restrict(product: Product, spec: &MultiSpec) -> Result<Product, DefinitionError> {
+    if spec.only.is_empty() && spec.except.is_empty() {
+        return Ok(product);
+    }
+    let chosen = |field, list: &[Cells]| {
+        let mut cells = PartitionSubset::new();
+        for (index, one) in list.iter().enumerate() {
+            let sides: Result<Vec<_>, _> =
+                product.dimensions.iter().map(|d| side(&d.name, &d.partitions, one)).collect();
+            let sides =
+                sides.map_err(|problem| DefinitionError::new(format!("{field}[{index}]"), problem))?;
+            cells |= &product.rectangle(&sides);
+        }
+        Ok(cells)
+    };
+    let existing = if spec.only.is_empty() {
+        let everything = PartitionSubset::from_range(0..product.dense_len());
+        everything.difference(&chosen("except", &spec.except)?)
+    } else {
+        chosen("only", &spec.only)?
+    };
+    Ok(product.restricted(existing, &format!("{:?}{:?}", spec.only, spec.except)))
+}
+
+fn side(name: &str, partitions: &Partitions, cells: &Cells) -> Result<PartitionSubset, DefinitionProblem> {
+    let Some(text) = cells.get(name) else { return Ok(partitions.all()) };
+    partitions.select(text, Bounds::AnyTime).map_err(|error| match error.problem {
+        SelectProblem::Moving => DefinitionProblem::MovingCell { dimension: name.to_owned() },
+        _ => DefinitionProblem::Cell { dimension: name.to_owned(), problem: Box::new(error) },
+    })
+}
+
+/// Checks the cells of a definition without knowing the time: every selection must make sense.
+pub(crate) fn check_cells(spec: &MultiSpec) -> Vec<DefinitionError> {
+    let mut errors = Vec::new();
+    for (name, compiled) in &spec.dimensions {
+        // The keys of dynamic sets are not known here.
+        if matches!(compiled, Compiled::Dynamic(_)) {
+            continue;
+        }
+        let Ok(space) = resolve(compiled, DateTime::<Utc>::UNIX_EPOCH, &NoDynamicKeys) else { continue };
+        let partitions = Partitions { space };
+        for (field, list) in [("only", &spec.only), ("except", &spec.except)] {
+            for (index, cells) in list.iter().enumerate() {
+                if let Err(problem) = side(name, &partitions, cells) {
+                    errors.push(DefinitionError::new(format!("{field}[{index}]"), problem));
+                }
+            }
+        }
+    }
+    errors
+}

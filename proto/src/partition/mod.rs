@@ -1,0 +1,92 @@
+//! Partitions: how an asset is sliced, which slices exist, and sets of them.
+//!
+//! The way from what a user writes to what the engine computes with has four stations:
+//!
+//! 1. [`PartitionsDefinition`] holds what was written (`definition`, read by `form`, understood by
+//!    `compile`). It does not depend on the time.
+//! 2. [`Partitions`] is the space of slices that exist at one instant: ordinals `0..len`, each with a
+//!    key and perhaps a window (`space`). It lists nothing: a key list is hashed, time windows are
+//!    counted (`windows`, `timeline`), products are mixed-radix numbers (`product`).
+//! 3. [`PartitionSubset`] is a set of ordinals of such a space (`subset`).
+//! 4. `select` and `ranges` are the way in and out for people: text to subset, subset to text.
+//!
+//! Time is in `sequence`: every cadence is a set of civil days (`days`: `cron` or `calendar`)
+//! times a set of minutes, on the wall clock of a `zone`. What happens when clocks change is decided
+//! there and nowhere else.
+//!
+//! Ordinals mean something only together with the space that gave them out. At rest, a subset is
+//! pinned to the [`Fingerprint`] of its space; when the definition has changed it is carried over by key,
+//! never by position.
+
+mod blocks;
+mod calendar;
+mod cells;
+mod civil;
+mod compile;
+mod cron;
+mod days;
+mod definition;
+mod dynamic;
+mod error;
+mod fingerprint;
+mod form;
+mod format;
+mod keys;
+mod product;
+mod ranges;
+mod schedule;
+mod select;
+mod sequence;
+mod space;
+mod stored;
+mod subset;
+mod timeline;
+mod when;
+mod windows;
+mod windows_error;
+mod written;
+mod zone;
+
+use chrono::{DateTime, Utc};
+
+pub(crate) use compile::TimeSpec;
+pub(crate) use ranges::quoted;
+pub(crate) use timeline::{Layer as WindowLayer, Timeline};
+pub(crate) use windows::Windows;
+pub(crate) use written::text_or_list;
+
+pub use blocks::Block;
+pub use calendar::{Calendar, CalendarError, CalendarRef, MAX_CALENDAR_DAYS};
+pub use compile::{MAX_DIMENSIONS, MAX_END_OFFSET, MAX_EXCLUDING_CRONS, MIN_DIMENSIONS};
+pub use cron::CronError;
+pub use definition::{
+    Cadence, Cells, DynamicPartitions, Exclude, ExcludedDays, MultiPartitions, PartitionsDefinition,
+    StaticPartitions, TimeWindowPartitions,
+};
+pub use dynamic::{DynamicKeys, NoDynamicKeys};
+pub use error::{DefinitionError, DefinitionProblem, KeyError};
+pub use fingerprint::Fingerprint;
+pub use format::FormatError;
+pub use keys::{
+    InvalidKey, KEY_SEPARATOR, KeyList, MAX_KEY_BYTES, MAX_MULTI_KEY_BYTES, RANGE_SEPARATOR,
+    check_dimension_key, check_key,
+};
+pub use ranges::KeyRange;
+pub use schedule::{ScheduleError, next_cron_ticks};
+pub use select::{MAX_SELECTION_BYTES, MAX_SELECTION_DEPTH, SelectError, SelectProblem};
+pub use space::Partitions;
+pub use stored::{CarriedOver, StoredSubset, StoredSubsetError};
+pub use subset::{MAX_SUBSET_BYTES, Page, PartitionSubset, SubsetBytesError};
+pub use zone::{zone_database_version, zone_names};
+
+/// Most partitions of one definition: what ordinals can number.
+pub const MAX_PARTITIONS: u64 = u32::MAX as u64;
+
+/// A half-open stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeWindow {
+    /// Its first instant.
+    pub start: DateTime<Utc>,
+    /// The first instant behind it.
+    pub end: DateTime<Utc>,
+}

@@ -1,0 +1,15 @@
+//! What the partition algebra promises, one file per promise.
+
+mod clocks;
+mod common;
+mod definitions;
+mod documentation;
+mod laws;
+mod mapping_laws;
+mod mappings;
+mod multi;
+mod selections;
+mod stored;
+mod subsets;
+mod windows;
+mod zones;

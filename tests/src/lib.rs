@@ -1,0 +1,21 @@
+//! The test harness: real servers, real processes, real faults.
+//!
+//! - [`rabbitmq`], [`postgres`]: private servers that a test may start, stop, kill, freeze and restart.
+//! - [`relay`]: a TCP relay between a program and a server, to cut, delay or silence the network.
+//! - [`cluster`]: a running Backstitch between them, with a relay on every line and a journal of what really ran.
+//! - [`process`]: the programs under test, with their output and every signal.
+//! - [`wait`]: waiting for something to become true, with a deadline. Nothing here sleeps and hopes.
+//!
+//! Tests that only need *a* server use the one that `tests/run` started for all of them ([`shared`]); they keep out of
+//! each other's way by names. Tests that harm a server start their own. Everything ends with its value, also when the
+//! test panics.
+
+mod child;
+pub mod cluster;
+mod port;
+pub mod postgres;
+pub mod process;
+pub mod rabbitmq;
+pub mod relay;
+pub mod shared;
+pub mod wait;

@@ -1,0 +1,205 @@
+//! A private PostgreSQL cluster: own port, own data, trust authentication on 127.0.0.1.
+//!
+//! Postgres refuses to run as root; as root its processes belong to the service user that the package made.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use nix::unistd::{Uid, User};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::child::{Group, log_to, tail};
+use crate::port;
+use crate::wait::wait_for;
+
+const START_PATIENCE: Duration = Duration::from_secs(60);
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const DROP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A private cluster.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: TempDir,
+    programs: PathBuf,
+    port: u16,
+    server: Option<Group>,
+}
+
+impl Postgres {
+    /// Makes a cluster, starts it and waits until it takes connections. It writes through to disk as in production.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed or does not start; the end of its log is part of the error.
+    pub async fn start() -> Result<Self> {
+        Self::start_in(tempfile::Builder::new().prefix("backstitch-postgres-").tempdir()?).await
+    }
+
+    /// The same in a folder that is there: on a file system that the test has prepared.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_in(folder: TempDir) -> Result<Self> {
+        let [port] = port::free()?;
+        if let Some(user) = service_user()? {
+            chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+                .context("giving the cluster's folder to the service user")?;
+        }
+        let mut cluster = Self { programs: programs()?, folder, port, server: None };
+        let data = cluster.data().display().to_string();
+        let arguments =
+            ["-D", &data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
+        let output = cluster.program("initdb")?.args(arguments).output().await.context("running initdb")?;
+        ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        cluster.restart().await?;
+        Ok(cluster)
+    }
+
+    /// The cluster's port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where to connect as superuser. Tests make their own databases.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts the cluster again, after [`stop`](Self::stop) or [`kill`](Self::kill), on the same port and data.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn restart(&mut self) -> Result<()> {
+        ensure!(self.server.is_none(), "the cluster is running");
+        let log = self.folder.path().join("log");
+        let folder = self.folder.path().display().to_string();
+        let mut command = self.program("postgres")?;
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-k", &folder]).args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "max_connections=200",
+        ]);
+        log_to(&mut command, &log)?;
+        let server = self.server.insert(Group::spawn(&mut command)?);
+        let port = self.port;
+        let ready = wait_for("PostgreSQL to start", START_PATIENCE, async || match server.ended() {
+            Some(status) => Some(Err(anyhow::anyhow!("PostgreSQL ended at once: {status}"))),
+            None => TcpStream::connect(("127.0.0.1", port)).await.is_ok().then_some(Ok(())),
+        });
+        let ready = ready.await.and_then(|started| started);
+        ready.with_context(|| format!("the end of its log:\n{}", tail(&log)))
+    }
+
+    /// Stops the cluster: sessions are ended, data is written.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub async fn stop(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("the cluster is not running")?;
+        // "Fast": does not wait for sessions.
+        server.signal_leader(Signal::SIGINT)?;
+        server.wait(STOP_PATIENCE).await.map(drop)
+    }
+
+    /// Ends the cluster as a crash would: it recovers from its log at the next start.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn kill(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("the cluster is not running")?;
+        // "Immediate": the server kills its children, which a SIGKILL from here would leave to find out.
+        server.signal_leader(Signal::SIGQUIT)?;
+        server.wait(STOP_PATIENCE).await.map(drop)
+    }
+
+    /// Stops the server's processes in their tracks: connections stay open, nothing answers.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn freeze(&self) -> Result<()> {
+        self.server.as_ref().context("the cluster is not running")?.signal_family(Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn thaw(&self) -> Result<()> {
+        self.server.as_ref().context("the cluster is not running")?.signal_family(Signal::SIGCONT)
+    }
+
+    /// Whether the server has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        self.server.as_mut().is_none_or(|server| server.ended().is_some())
+    }
+
+    /// Ends what is left of a server that may have ended by itself, and starts it again, as a supervisor does.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn revive(&mut self) -> Result<()> {
+        if !self.ended() {
+            return Ok(());
+        }
+        drop(self.server.take());
+        self.restart().await
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn program(&self, name: &str) -> Result<Command> {
+        let mut command = Command::new(self.programs.join(name));
+        // A folder that the service user may enter.
+        command.current_dir("/").kill_on_drop(true);
+        if let Some(user) = service_user()? {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        Ok(command)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            // "Immediate": SIGKILL would leave its shared memory behind.
+            let _ = server.signal_leader(Signal::SIGQUIT);
+            server.wait_blocking(DROP_PATIENCE);
+        }
+    }
+}
+
+/// Whom the server runs as, when that is not whoever we are.
+fn service_user() -> Result<Option<User>> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let user = User::from_name("postgres").context("looking for the user postgres")?;
+    let user = user.context("Postgres refuses to run as root, and there is no user postgres to run it as")?;
+    Ok(Some(user))
+}
+
+/// The folder of `initdb` and `postgres`, which Debian keeps out of `PATH`: the newest version wins.
+fn programs() -> Result<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let newest = versions
+        .map(|entry| entry.path())
+        .filter(|path| path.join("bin/initdb").exists())
+        .max_by_key(|path| number(path));
+    if let Some(version) = newest {
+        return Ok(version.join("bin"));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).find(|folder| folder.join("initdb").exists());
+    found.context("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+}

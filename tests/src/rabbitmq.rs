@@ -1,0 +1,264 @@
+//! A private RabbitMQ node: own ports, own data, own Erlang name server, nothing shared with a system service.
+//!
+//! It can be harmed: stopped, killed, frozen, and started again on the same port with the same data.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::child::{Group, log_to, tail};
+use crate::port;
+use crate::wait::wait_for;
+
+/// A node boots in 6 s on an idle machine.
+const BOOT_PATIENCE: Duration = Duration::from_secs(120);
+/// An orderly stop takes about as long.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const CTL_PATIENCE: Duration = Duration::from_secs(60);
+/// How long one answer to an AMQP greeting may take.
+const GREETING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where packages put RabbitMQ's own scripts. The wrappers in `PATH` change user and directory; these do not.
+const SCRIPT_FOLDERS: [&str; 4] =
+    ["/usr/lib/rabbitmq/bin", "/usr/lib/rabbitmq/sbin", "/opt/rabbitmq/sbin", "/usr/local/opt/rabbitmq/sbin"];
+
+/// A private node.
+#[derive(Debug)]
+pub struct RabbitMq {
+    folder: TempDir,
+    port: u16,
+    server: Option<Group>,
+    /// The node's name server, which the nodes of a cluster share; ended after them.
+    _name_server: Arc<Group>,
+}
+
+impl RabbitMq {
+    /// Starts a node and waits until it takes connections.
+    ///
+    /// # Errors
+    /// When RabbitMQ is not installed or does not start; the end of its log is part of the error.
+    pub async fn start() -> Result<Self> {
+        Self::start_with("").await
+    }
+
+    /// The same, with more lines for `rabbitmq.conf`.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_with(configuration: &str) -> Result<Self> {
+        let [names, ports @ ..] = port::free::<3>()?;
+        let mut node = Self::prepare(&name_server(names)?, names, ports, configuration)?;
+        node.restart().await?;
+        Ok(node)
+    }
+
+    /// Starts three nodes that are one cluster. A minority of them pauses.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_three() -> Result<[Self; 3]> {
+        let [names, ports @ ..] = port::free::<7>()?;
+        let ports = [[ports[0], ports[1]], [ports[2], ports[3]], [ports[4], ports[5]]];
+        let mut configuration = String::from(
+            "cluster_formation.peer_discovery_backend = classic_config\n\
+             cluster_partition_handling = pause_minority\n\
+             net_ticktime = 10\n",
+        );
+        for (number, [port, _]) in (1..).zip(ports) {
+            configuration += &format!("cluster_formation.classic_config.nodes.{number} = {}\n", name(port));
+        }
+        let name_server = name_server(names)?;
+        let [first, second, third] =
+            ports.map(|ports| Self::prepare(&name_server, names, ports, &configuration));
+        let (mut first, mut second, mut third) = (first?, second?, third?);
+        // All at once: the first to boot makes the cluster, the others wait for it.
+        tokio::try_join!(first.restart(), second.restart(), third.restart())?;
+        Ok([first, second, third])
+    }
+
+    /// A node that does not run yet.
+    fn prepare(
+        name_server: &Arc<Group>,
+        names: u16,
+        [port, distribution]: [u16; 2],
+        configuration: &str,
+    ) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("backstitch-rabbitmq-").tempdir()?;
+        write_files(folder.path(), port, distribution, names, configuration)?;
+        Ok(Self { folder, port, server: None, _name_server: Arc::clone(name_server) })
+    }
+
+    /// The node's port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where to connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// A script that runs `rabbitmqctl` on this node.
+    #[must_use]
+    pub fn ctl_path(&self) -> PathBuf {
+        self.folder.path().join("rabbitmqctl")
+    }
+
+    /// Runs `rabbitmqctl`, and gives its output.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn ctl<const N: usize>(&self, arguments: [&str; N]) -> Result<String> {
+        run_ctl(&self.ctl_path(), &arguments).await
+    }
+
+    /// Starts the node again, after [`stop`](Self::stop) or [`kill`](Self::kill), on the same port and data.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn restart(&mut self) -> Result<()> {
+        ensure!(self.server.is_none(), "the node is running");
+        let log = self.folder.path().join("out.log");
+        let mut command = Command::new(self.folder.path().join("rabbitmq-server"));
+        log_to(&mut command, &log)?;
+        let server = self.server.insert(Group::spawn(&mut command)?);
+        let port = self.port;
+        let ready = wait_for("RabbitMQ to start", BOOT_PATIENCE, async || match server.ended() {
+            Some(status) => Some(Err(anyhow::anyhow!("RabbitMQ ended at once: {status}"))),
+            None => greets(port).await.then_some(Ok(())),
+        });
+        let ready = ready.await.and_then(|started| started);
+        ready.with_context(|| format!("the end of its log:\n{}", tail(&log)))
+    }
+
+    /// Stops the node in good order: clients are told, data is written.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub async fn stop(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("the node is not running")?;
+        server.signal_leader(Signal::SIGTERM)?;
+        server.wait(STOP_PATIENCE).await.map(drop)
+    }
+
+    /// Ends the node as a crash would.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.server.take().context("the node is not running")?.kill().await
+    }
+
+    /// Stops the node's processes in their tracks: connections stay open, nothing answers.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn freeze(&self) -> Result<()> {
+        self.server.as_ref().context("the node is not running")?.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen node go on.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn thaw(&self) -> Result<()> {
+        self.server.as_ref().context("the node is not running")?.signal(Signal::SIGCONT)
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        // Before the folder goes: a living node would write into what is being removed.
+        drop(self.server.take());
+    }
+}
+
+fn name_server(port: u16) -> Result<Arc<Group>> {
+    let started =
+        Group::spawn(Command::new("epmd").args(["-address", "127.0.0.1", "-port", &port.to_string()]));
+    Ok(Arc::new(started.context("Erlang's name server (package erlang-base) is needed by RabbitMQ")?))
+}
+
+/// The Erlang name of the node with this port.
+fn name(port: u16) -> String {
+    format!("node{port}@localhost")
+}
+
+/// Runs the script `rabbitmqctl` of a node.
+pub(crate) async fn run_ctl(script: &Path, arguments: &[&str]) -> Result<String> {
+    let running = Command::new(script).args(arguments).kill_on_drop(true).output();
+    let output = timeout(CTL_PATIENCE, running).await.context("rabbitmqctl did not end")?;
+    let output = output.with_context(|| format!("running {}", script.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("rabbitmqctl {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(text)
+}
+
+/// Whether AMQP is spoken on `port`: the listener opens only when the node has booted.
+async fn greets(port: u16) -> bool {
+    let greeting = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+        stream.read_u8().await
+    };
+    // 1: a method frame, connection.start.
+    matches!(timeout(GREETING_PATIENCE, greeting).await, Ok(Ok(1)))
+}
+
+/// Writes what a node reads, and the two scripts that set its environment.
+fn write_files(folder: &Path, port: u16, distribution: u16, names: u16, more: &str) -> Result<()> {
+    let scripts = SCRIPT_FOLDERS.iter().map(Path::new).find(|path| path.join("rabbitmq-server").exists());
+    let scripts = scripts.context("RabbitMQ is not installed (Debian: apt-get install rabbitmq-server)")?;
+    let here = folder.display();
+    let environment = format!(
+        "#!/bin/sh\n\
+         export HOME='{here}'\n\
+         export ERL_EPMD_PORT={names} ERL_EPMD_ADDRESS=127.0.0.1\n\
+         export RABBITMQ_NODENAME={}\n\
+         export RABBITMQ_DIST_PORT={distribution}\n\
+         export RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_CONFIG_FILE='{here}/rabbitmq'\n\
+         export RABBITMQ_ADVANCED_CONFIG_FILE='{here}/advanced'\n\
+         export RABBITMQ_MNESIA_BASE='{here}/data' RABBITMQ_LOG_BASE='{here}/log'\n\
+         export RABBITMQ_GENERATED_CONFIG_DIR='{here}/generated' RABBITMQ_SCHEMA_DIR='{here}/schema'\n\
+         export RABBITMQ_ENABLED_PLUGINS_FILE='{here}/enabled_plugins' RABBITMQ_PID_FILE='{here}/pid'\n\
+         export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {{127,0,0,1}} +S 2:2 +sbwt none'\n\
+         # Makes the script become the node instead of its parent.\n\
+         export RUNNING_UNDER_SYSTEMD=1\n",
+        name(port)
+    );
+    let configuration = format!(
+        "listeners.tcp.1 = 127.0.0.1:{port}\n\
+         disk_free_limit.absolute = 50MB\n\
+         vm_memory_high_watermark.absolute = 512MB\n\
+         log.console = true\n\
+         log.console.level = warning\n\
+         {more}\n"
+    );
+    let script = |name: &str| format!("{environment}exec '{}' \"$@\"\n", scripts.join(name).display());
+    write(&folder.join("rabbitmq.conf"), &configuration, 0o600)?;
+    write(&folder.join("enabled_plugins"), "[].\n", 0o600)?;
+    // Made up beforehand: rabbitmqctl may be the first to look for it.
+    write(&folder.join(".erlang.cookie"), &format!("cookie{names}"), 0o400)?;
+    write(&folder.join("rabbitmq-server"), &script("rabbitmq-server"), 0o700)?;
+    write(&folder.join("rabbitmqctl"), &script("rabbitmqctl"), 0o700)
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
+    let written =
+        fs::write(path, text).and_then(|()| fs::set_permissions(path, PermissionsExt::from_mode(mode)));
+    written.with_context(|| format!("writing {}", path.display()))
+}

@@ -1,0 +1,201 @@
+//! A TCP relay between a program and a server, so that a test decides what the network does.
+//!
+//! ```text
+//!   program ──▶ relay ──▶ server        cut:       the connections that exist break; new ones are fine
+//!                                       refuse:    all break, and new ones break at once
+//!                                       silence:   all stay open, and nothing passes (a pulled cable)
+//!                                       half-open: all stay open, and one side is not heard any more
+//!                                       delay:     everything passes, later
+//! ```
+//!
+//! A relay to several servers stands for the service name of a cluster: a new connection goes to the next one that
+//! takes it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What one read takes. Small enough that a cut falls into the middle of large messages.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// A relay to one server. Its connections break when it is dropped.
+#[derive(Debug)]
+pub struct Relay {
+    address: SocketAddr,
+    network: watch::Sender<Network>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Network {
+    /// Connections of an older generation are cut.
+    generation: u64,
+    weather: Weather,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Weather {
+    Fair,
+    Refusing,
+    Silent,
+    /// Nothing that this side says is heard.
+    HalfOpen(Side),
+    Slow(Duration),
+}
+
+/// An end of a relayed connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The program under test.
+    Program,
+    /// The server.
+    Server,
+}
+
+impl Weather {
+    fn holds_back(self, from: Side) -> bool {
+        self == Self::Silent || self == Self::HalfOpen(from)
+    }
+}
+
+impl Relay {
+    /// A relay to `port` on 127.0.0.1, in fair weather.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn to(port: u16) -> Result<Self> {
+        Self::to_any(vec![port]).await
+    }
+
+    /// A relay to whichever of `ports` on 127.0.0.1 takes a connection, in turn.
+    ///
+    /// # Errors
+    /// As for [`to`](Self::to).
+    pub async fn to_any(ports: Vec<u16>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("opening a relay")?;
+        let address = listener.local_addr().context("opening a relay")?;
+        let (network, _) = watch::channel(Network { generation: 0, weather: Weather::Fair });
+        let accepting = tokio::spawn(accept(listener, ports, network.subscribe()));
+        Ok(Self { address, network, accepting })
+    }
+
+    /// The port to connect to instead of the server's.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// `url` of a server on 127.0.0.1, with its port replaced by the relay's.
+    #[must_use]
+    pub fn url(&self, url: &str, server_port: u16) -> String {
+        url.replace(&format!("127.0.0.1:{server_port}"), &self.address.to_string())
+    }
+
+    /// Breaks every connection that exists. New ones are fine.
+    pub fn cut(&self) {
+        self.network.send_modify(|network| network.generation += 1);
+    }
+
+    /// Breaks every connection, and every new one at once.
+    pub fn refuse(&self) {
+        self.network.send_modify(|network| {
+            network.generation += 1;
+            network.weather = Weather::Refusing;
+        });
+    }
+
+    /// Lets nothing pass, while connections stay open.
+    pub fn silence(&self) {
+        self.network.send_modify(|network| network.weather = Weather::Silent);
+    }
+
+    /// Lets nothing pass that `side` says, while connections stay open and the other side is heard. Followed by
+    /// [`cut`](Self::cut) it leaves a program without the answer to what it asked: perhaps it was done.
+    pub fn half_open(&self, side: Side) {
+        self.network.send_modify(|network| network.weather = Weather::HalfOpen(side));
+    }
+
+    /// Holds everything back for `delay`, chunk by chunk.
+    pub fn delay(&self, delay: Duration) {
+        self.network.send_modify(|network| network.weather = Weather::Slow(delay));
+    }
+
+    /// Lets everything pass again. What was held back passes first.
+    pub fn restore(&self) {
+        self.network.send_modify(|network| network.weather = Weather::Fair);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.refuse();
+    }
+}
+
+async fn accept(listener: TcpListener, ports: Vec<u16>, network: watch::Receiver<Network>) {
+    let mut turn = 0;
+    while let Ok((client, _)) = listener.accept().await {
+        let mut network = network.clone();
+        // What was sent before this connection existed does not concern it.
+        let now = *network.borrow_and_update();
+        if now.weather == Weather::Refusing {
+            continue;
+        }
+        turn = (turn + 1) % ports.len();
+        let in_turn: Vec<u16> = ports[turn..].iter().chain(&ports[..turn]).copied().collect();
+        tokio::spawn(async move {
+            for port in in_turn {
+                if let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await {
+                    return join(client, server, now.generation, network).await;
+                }
+            }
+            // Servers that are down look like one that hangs up: the client sees its connection end.
+        });
+    }
+}
+
+/// Carries bytes both ways until one side ends or the connection is cut. Dropping both sockets ends it.
+async fn join(client: TcpStream, server: TcpStream, generation: u64, mut network: watch::Receiver<Network>) {
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let passing = network.clone();
+    tokio::select! {
+        // First: what was held back when the connection was cut must not slip through.
+        biased;
+        _ = network.wait_for(|network| network.generation > generation) => {}
+        _ = carry(Side::Program, from_client, to_server, passing.clone()) => {}
+        _ = carry(Side::Server, from_server, to_client, passing.clone()) => {}
+    }
+}
+
+async fn carry(
+    side: Side,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut network: watch::Receiver<Network>,
+) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let bytes = from.read(&mut chunk).await?;
+        let weather = match network.wait_for(|network| !network.weather.holds_back(side)).await {
+            Ok(network) => network.weather,
+            // The relay is gone.
+            Err(_) => return Ok(()),
+        };
+        if let Weather::Slow(delay) = weather {
+            tokio::time::sleep(delay).await;
+        }
+        if bytes == 0 {
+            return Ok(());
+        }
+        to.write_all(&chunk[..bytes]).await?;
+    }
+}

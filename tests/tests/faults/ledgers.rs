@@ -1,0 +1,144 @@
+//! What happens to Postgres: it dies, ends our sessions, is full, or is read by somebody who does not leave.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use backstitch_tests::cluster::{Cluster, Database, PATIENCE, Project, Shape};
+use backstitch_tests::postgres::Postgres;
+use backstitch_tests::wait::wait_for;
+use sqlx::{Connection, PgConnection};
+
+/// F4. The server crashes, and every session is ended again and again; no process of ours exits.
+#[tokio::test]
+async fn a_database_that_crashes_or_ends_every_session_loses_nothing_and_stops_nobody() -> Result<()> {
+    let shape = Shape { coordinators: 2, database: Database::Own, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(200, "0.04")?, shape).await?;
+    let run = cluster.submit().await?;
+    for succeeded in [40, 160] {
+        cluster.until_succeeded(&run, succeeded).await?;
+        cluster.postgres()?.kill().await?;
+        cluster.postgres()?.restart().await?;
+    }
+    cluster.until_succeeded(&run, 240).await?;
+    for _ in 0..20 {
+        let mut session = PgConnection::connect(&cluster.database_url()).await?;
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'backstitch %'")
+            .execute(&mut session)
+            .await?;
+    }
+    for coordinator in &mut cluster.coordinators {
+        let ended = coordinator.process.ended();
+        ensure!(ended.is_none(), "a coordinator left: {ended:?}");
+    }
+    cluster.finish(&run).await
+}
+
+/// A file system of a few megabytes.
+struct SmallDisk {
+    folder: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// `None` where we may not mount one.
+    fn mount(megabytes: u32) -> Result<Option<Self>> {
+        if !nix::unistd::Uid::effective().is_root() {
+            return Ok(None);
+        }
+        let folder = tempfile::Builder::new().prefix("backstitch-disk-").tempdir()?;
+        let size = format!("size={megabytes}m,mode=0755");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status()?;
+        fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
+        Ok(mounted.success().then_some(Self { folder }))
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+
+    /// Leaves no byte.
+    fn fill(&self) -> Result<()> {
+        let mut ballast = fs::File::create(self.ballast())?;
+        let block = vec![0; 64 * 1024];
+        while std::io::Write::write_all(&mut ballast, &block).is_ok() {}
+        Ok(())
+    }
+
+    fn empty(&self) -> Result<()> {
+        fs::remove_file(self.ballast()).context("removing the ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a server that is still ending has files open.
+        drop(Command::new("umount").arg("-l").arg(self.path()).status());
+    }
+}
+
+/// F14. The disk of the database is full: Postgres panics when it cannot write its log, and is started again.
+#[tokio::test]
+async fn a_database_with_a_full_disk_loses_nothing_once_there_is_room() -> Result<()> {
+    let Some(disk) = SmallDisk::mount(160)? else {
+        eprintln!("skipped: only root can mount a small file system for the database");
+        return Ok(());
+    };
+    let folder = tempfile::Builder::new().prefix("data-").tempdir_in(disk.path())?;
+    let database = Database::Given(Box::new(Postgres::start_in(folder).await?));
+    let mut cluster =
+        Cluster::start(Project::chain(400, "0.02")?, Shape { database, ..Shape::default() }).await?;
+    let run = cluster.submit().await?;
+    cluster.until_succeeded(&run, 100).await?;
+    disk.fill()?;
+    // A log segment that exists has room left: writing goes on until it is used up.
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    sqlx::query("CREATE TABLE filler (bytes TEXT)").execute(&mut session).await.ok();
+    wait_for("the database to run out of room", PATIENCE, async || {
+        let filling = "INSERT INTO filler SELECT repeat(md5(n::text), 100) FROM generate_series(1, 300) n";
+        sqlx::query(filling).execute(&mut session).await.is_err().then_some(())
+    })
+    .await?;
+    drop(session);
+    cluster.coordinators[0].process.line("commit failed", PATIENCE).await?;
+    disk.empty()?;
+    wait_for("the database to be back", PATIENCE, async || {
+        cluster.postgres().ok()?.revive().await.ok()?;
+        PgConnection::connect(&cluster.database_url()).await.ok().map(drop)
+    })
+    .await?;
+    cluster.finish(&run).await?;
+    drop(cluster);
+    Ok(())
+}
+
+/// F17. A reader that stays in its transaction, and every connection that the server has left taken.
+#[tokio::test]
+async fn readers_that_never_leave_and_no_free_connection_do_not_stop_a_run() -> Result<()> {
+    let mut cluster =
+        Cluster::start(Project::chain(150, "0.03")?, Shape { database: Database::Own, ..Shape::default() })
+            .await?;
+    let url = cluster.database_url();
+    let mut idle = PgConnection::connect(&url).await?;
+    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ").execute(&mut idle).await?;
+    sqlx::query("SELECT COUNT(*) FROM attempts").execute(&mut idle).await?;
+    let run = cluster.submit().await?;
+    cluster.until_succeeded(&run, 50).await?;
+    let mut taken = Vec::new();
+    while let Ok(connection) = PgConnection::connect(&url).await {
+        taken.push(connection);
+        ensure!(taken.len() < 1_000, "the server has no limit");
+    }
+    // Nobody can open a connection: the ones that are open have to do, and one that breaks waits for its turn.
+    cluster.until_succeeded(&run, 200).await?;
+    drop(taken);
+    cluster.finish(&run).await?;
+    sqlx::query("COMMIT").execute(&mut idle).await?;
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Messages of other versions, and messages that nobody of ours has written.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use backstitch_broker::{Broker, Outgoing, RabbitMq, Target, Topology, dead_letter_queue, header};
+use backstitch_proto::message::{CONTROL_FANOUT, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue};
+use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
+use backstitch_tests::wait::wait_for;
+
+/// The bytes that every version of every message is held against.
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/src/message/golden")
+}
+
+/// The golden bytes of a kind of message, every version that there ever was.
+fn versions(kind: &str) -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(golden())? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(&format!("{kind}.v")) {
+            let hex = std::fs::read_to_string(&path)?;
+            let byte = |pair: &[u8]| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?);
+            found.push(hex.trim().as_bytes().chunks(2).map(byte).collect::<Result<_>>()?);
+        }
+    }
+    ensure!(!found.is_empty(), "no golden bytes of a {kind}");
+    Ok(found)
+}
+
+struct Stranger {
+    broker: Arc<dyn Broker>,
+}
+
+impl Stranger {
+    async fn at(cluster: &Cluster) -> Result<Self> {
+        let broker = RabbitMq::connect(&cluster.broker_url(), "stranger").await?;
+        broker.declare(&Topology::for_worker_queues(["default"])).await?;
+        Ok(Self { broker: Arc::new(broker) })
+    }
+
+    async fn send(&self, target: Target, body: Vec<u8>) -> Result<()> {
+        let outgoing = Outgoing {
+            target,
+            body,
+            headers: Default::default(),
+            message_id: "stranger".to_owned(),
+            persistent: true,
+        };
+        Ok(self.broker.publisher().await?.publish(outgoing).await?.await?)
+    }
+
+    /// Reasons of the next dead letters of `queue`.
+    async fn reasons(&self, queue: &str, count: usize) -> Result<Vec<String>> {
+        let mut dead = self.broker.consume(&dead_letter_queue(queue), 100).await?;
+        let mut reasons = Vec::new();
+        while reasons.len() < count {
+            let letter = tokio::time::timeout(PATIENCE, dead.next()).await?.context("a dead letter")?;
+            reasons.push(letter.headers.get(header::REASON).cloned().unwrap_or_default());
+            _ = letter.acker.ack().await;
+        }
+        Ok(reasons)
+    }
+}
+
+fn queue(name: &str) -> Target {
+    Target::Queue(name.to_owned())
+}
+
+/// F19. What an old worker says is understood by a coordinator of today, and what an old coordinator says by a worker
+/// of today: each golden message does through RabbitMQ what it says.
+#[tokio::test]
+async fn every_version_that_ever_was_is_understood_by_the_programs_of_today() -> Result<()> {
+    let variables = vec![("BACKSTITCH_LOG", "info,backstitch_worker=debug".to_owned())];
+    let shape = Shape { workers: 1, variables, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(20, "0.01")?, shape).await?;
+    // The program that the golden dispatch names.
+    let bin = Path::new(cluster.project.path()).join("bin");
+    std::fs::create_dir(&bin)?;
+    let script = "#!/bin/sh\nprintf '%s' \"$BACKSTITCH_PARTITION_KEY in $UNIT\" >old\n";
+    std::fs::write(bin.join("daily.sh"), script)?;
+    std::fs::set_permissions(bin.join("daily.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let stranger = Stranger::at(&cluster).await?;
+
+    for dispatch in versions("dispatch")? {
+        stranger.send(queue(&task_queue("default")), dispatch).await?;
+        let left_behind = Path::new(cluster.project.path()).join("old");
+        let text = wait_for("the golden dispatch to be executed", PATIENCE, async || {
+            std::fs::read_to_string(&left_behind).ok().filter(|text| !text.is_empty())
+        })
+        .await?;
+        ensure!(text == "seattle|2010-01-02 in F", "{text}");
+        std::fs::remove_file(left_behind)?;
+    }
+    for report in versions("report")? {
+        let before = cluster.metric("backstitch_outcomes_stale_total").await;
+        stranger.send(queue(REPORT_QUEUE), report).await?;
+        wait_for("the golden report to be judged", PATIENCE, async || {
+            (cluster.metric("backstitch_outcomes_stale_total").await > before).then_some(())
+        })
+        .await?;
+    }
+    for heartbeat in versions("heartbeat")? {
+        stranger.send(queue(HEARTBEAT_QUEUE), heartbeat).await?;
+        wait_for("the golden worker to be known", PATIENCE, async || {
+            let workers = cluster.leader_says("GET", "/api/workers", None).await?;
+            workers.as_array()?.iter().any(|worker| worker["name"] == "worker-1").then_some(())
+        })
+        .await?;
+        // It is never heard of again, and what it took nobody else gets.
+        cluster.until_workers(1).await?;
+    }
+    for control in versions("control")? {
+        stranger.send(Target::Fanout(CONTROL_FANOUT.to_owned()), control).await?;
+        cluster.workers[0].process.line("CancelRun", PATIENCE).await?;
+    }
+    let run = cluster.submit().await?;
+    cluster.finish(&run).await
+}
+
+/// F13, F19. A later version, another kind, too much, too little, too large: dead-lettered with the reason, and
+/// whoever got it goes on.
+#[tokio::test]
+async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends() -> Result<()> {
+    let mut cluster = Cluster::start(Project::chain(60, "0.05")?, Shape::default()).await?;
+    let stranger = Stranger::at(&cluster).await?;
+    let run = cluster.submit().await?;
+    let tasks = task_queue("default");
+    let queues = [(tasks.as_str(), "dispatch"), (REPORT_QUEUE, "report"), (HEARTBEAT_QUEUE, "heartbeat")];
+    for (name, kind) in queues {
+        let known = versions(kind)?.pop().context("golden bytes")?;
+        let (mut newer, mut longer, mut shorter) = (known.clone(), known.clone(), known.clone());
+        // The fourth byte is the version.
+        newer[3] = 200;
+        longer.push(0);
+        shorter.truncate(known.len() - 1);
+        let other = versions("control")?.pop().context("golden bytes")?;
+        // A body of eight megabytes is the limit of the codec.
+        let large = [&known[..4], &vec![0; (8 << 20) + 1]].concat();
+        for body in [newer, longer, shorter, other, large] {
+            stranger.send(queue(name), body).await?;
+        }
+        let mut reasons = stranger.reasons(name, 5).await?;
+        reasons.sort();
+        let expected = [
+            "of version 200; this program knows version",
+            "is followed by 1 more bytes",
+            &format!("decoding a {kind}"),
+            "a message of kind 4 where a",
+            "is over the limit of",
+        ];
+        for part in expected {
+            ensure!(
+                reasons.iter().any(|reason| reason.contains(part)),
+                "{name}: no {part:?} in {reasons:#?}"
+            );
+        }
+    }
+    let mut newer = versions("control")?.pop().context("golden bytes")?;
+    newer[3] = 200;
+    stranger.send(Target::Fanout(CONTROL_FANOUT.to_owned()), newer).await?;
+    cluster.finish(&run).await?;
+    for worker in &mut cluster.workers {
+        ensure!(worker.process.ended().is_none(), "a worker left");
+    }
+    Ok(())
+}
+
+/// F10. Each message that a queue holds is there three times, in another order.
+#[tokio::test]
+async fn messages_that_come_three_times_and_out_of_order_have_one_effect() -> Result<()> {
+    let mut cluster =
+        Cluster::start(Project::chain(60, "0.02")?, Shape { workers: 0, ..Shape::default() }).await?;
+    let stranger = Stranger::at(&cluster).await?;
+    // Dispatches wait for whoever comes: these are made for a worker that is gone.
+    let worker = cluster.add_worker().await?;
+    worker.process.line("is ready", PATIENCE).await?;
+    cluster.until_workers(1).await?;
+    cluster.workers[0].process.freeze()?;
+    let run = cluster.submit().await?;
+    let counted = async || Some(stranger.broker.depth(&task_queue("default")).await.ok()?.consumers);
+    wait_for("a consumer", PATIENCE, async || (counted().await? > 0).then_some(())).await?;
+    wait_for("dispatches", PATIENCE, async || (cluster.counts(&run).await?["in_flight"] != 0).then_some(()))
+        .await?;
+    cluster.workers[0].process.kill().await?;
+    cluster.workers.clear();
+    let mut consumer = stranger.broker.consume(&task_queue("default"), 100).await?;
+    let mut copies = Vec::new();
+    while let Ok(Some(delivery)) =
+        tokio::time::timeout(std::time::Duration::from_secs(2), consumer.next()).await
+    {
+        copies.push(delivery.body.clone());
+        _ = delivery.acker.ack().await;
+    }
+    consumer.cancel().await;
+    ensure!(!copies.is_empty(), "nothing was dispatched");
+    let thrice = copies.iter().rev().chain(&copies).chain(copies.iter().rev());
+    for body in thrice {
+        stranger.send(queue(&task_queue("default")), body.clone()).await?;
+    }
+    for _ in 0..3 {
+        cluster.add_worker().await?;
+    }
+    cluster.finish(&run).await?;
+    ensure!(cluster.outcomes().await?["succeeded"] == 120);
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! The network between each pair of processes: cut, slow, silent and half-open.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
+use backstitch_tests::relay::Side;
+use backstitch_tests::wait::{pass, wait_for};
+
+/// F7, F10. Every line breaks again and again: what was unconfirmed is published twice, what was unacknowledged is
+/// delivered twice, and delivery tags of dead channels are left over.
+#[tokio::test]
+async fn lines_that_break_again_and_again_lose_nothing_and_record_nothing_twice() -> Result<()> {
+    let mut cluster = Cluster::start(Project::chain(200, "0.03")?, Shape::default()).await?;
+    let run = cluster.submit().await?;
+    for succeeded in (20..400).step_by(40) {
+        cluster.until_succeeded(&run, succeeded).await?;
+        cluster.coordinators[0].to_broker.cut();
+        for worker in &cluster.workers {
+            worker.to_broker.cut();
+        }
+        if succeeded % 80 == 20 {
+            cluster.coordinators[0].to_ledger.cut();
+        }
+    }
+    cluster.finish(&run).await
+}
+
+/// F7. A worker that cannot be heard loses its lease, whichever direction is dead, and is fenced when it is back.
+#[tokio::test]
+async fn a_worker_behind_a_dead_line_is_given_up_and_fenced() -> Result<()> {
+    for side in [None, Some(Side::Program)] {
+        let mut cluster = Cluster::start(Project::gated(6)?, Shape::default()).await?;
+        let run = cluster.submit().await?;
+        cluster.until_begun(6).await?;
+        match side {
+            None => cluster.workers[0].to_broker.silence(),
+            Some(side) => cluster.workers[0].to_broker.half_open(side),
+        }
+        cluster.until_workers(2).await?;
+        cluster.project.open_gate()?;
+        cluster.until_succeeded(&run, 6).await?;
+        cluster.finish(&run).await?;
+        cluster.until_workers(3).await?;
+        ensure!(cluster.outcomes().await?["succeeded"] == 6);
+    }
+    Ok(())
+}
+
+/// F7, F9. The leader hears nobody because its own line is dead. That says nothing about any worker.
+#[tokio::test]
+async fn a_leader_behind_a_dead_line_to_the_broker_takes_no_lease_away() -> Result<()> {
+    let mut cluster = Cluster::start(Project::gated(6)?, Shape::default()).await?;
+    let run = cluster.submit().await?;
+    cluster.until_begun(6).await?;
+    for side in [Side::Program, Side::Server] {
+        cluster.coordinators[0].to_broker.half_open(side);
+        // Longer than a lease: that nothing happens is the point.
+        pass(Duration::from_secs(13)).await;
+        cluster.coordinators[0].to_broker.restore();
+        cluster.until_workers(3).await?;
+    }
+    cluster.project.open_gate()?;
+    cluster.finish(&run).await?;
+    ensure!(cluster.project.journal()?.begun() == 6, "tasks that were running were started again");
+    Ok(())
+}
+
+/// F7. A leader that loses the ledger gives up by itself, whichever direction is dead, and the standby leads.
+#[tokio::test]
+async fn a_leader_behind_a_dead_line_to_the_ledger_is_replaced() -> Result<()> {
+    let shape = Shape { coordinators: 2, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(120, "0.05")?, shape).await?;
+    let run = cluster.submit().await?;
+    for (leader, succeeded, side) in [(0, 40, Side::Program), (1, 140, Side::Server)] {
+        cluster.until_succeeded(&run, succeeded).await?;
+        cluster.coordinators[leader].to_ledger.half_open(side);
+        let standby = &cluster.coordinators[1 - leader];
+        wait_for("the standby to lead", PATIENCE, async || leads(&standby.url).await.then_some(())).await?;
+        cluster.coordinators[leader].to_ledger.restore();
+        cluster.coordinators[leader].to_ledger.cut();
+    }
+    cluster.finish(&run).await
+}
+
+/// Whether the coordinator at `url` answers as the leader.
+async fn leads(url: &str) -> bool {
+    let said = backstitch_tests::cluster::ask("GET", &format!("{url}/readyz"), None).await;
+    said.is_ok_and(|said| said["role"] == "leader")
+}
+
+/// F8. The commit is done and its answer is lost, again and again; the same for publishing and its confirm.
+#[tokio::test]
+async fn a_commit_or_publish_whose_answer_is_lost_is_done_once() -> Result<()> {
+    let mut cluster = Cluster::start(Project::chain(150, "0.03")?, Shape::default()).await?;
+    let run = cluster.submit().await?;
+    for succeeded in [20, 60, 100, 140, 180, 220] {
+        cluster.until_succeeded(&run, succeeded).await?;
+        let leader = &cluster.coordinators[0];
+        leader.to_broker.half_open(Side::Server);
+        leader.to_ledger.half_open(Side::Server);
+        let before = cluster.outcomes().await?;
+        // Some commit reaches the database, unless nothing was left to commit before the line died.
+        let committed = wait_for("a commit", Duration::from_secs(2), async || {
+            (cluster.outcomes().await.ok()? != before).then_some(())
+        });
+        drop(committed.await);
+        for line in [&cluster.coordinators[0].to_broker, &cluster.coordinators[0].to_ledger] {
+            line.cut();
+            line.restore();
+        }
+    }
+    cluster.finish(&run).await
+}
+
+/// F15. 200 ms there and back on every line, and a database that stalls for longer than a heartbeat.
+#[tokio::test]
+async fn slow_lines_and_a_stalled_disk_cost_time_and_no_worker() -> Result<()> {
+    let database = backstitch_tests::cluster::Database::Own;
+    let mut cluster =
+        Cluster::start(Project::chain(60, "0.05")?, Shape { database, ..Shape::default() }).await?;
+    let rtt = Duration::from_millis(100);
+    cluster.coordinators[0].to_broker.delay(rtt);
+    cluster.coordinators[0].to_ledger.delay(rtt);
+    for worker in &cluster.workers {
+        worker.to_broker.delay(rtt);
+    }
+    let run = cluster.submit().await?;
+    cluster.until_succeeded(&run, 20).await?;
+    cluster.postgres()?.freeze()?;
+    // Less than the lease of leadership, and many times a commit.
+    pass(Duration::from_secs(3)).await;
+    cluster.postgres()?.thaw()?;
+    cluster.until_ended(&run).await?;
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "slowness was taken for death");
+    cluster.finish(&run).await
+}

@@ -1,0 +1,122 @@
+//! `backstitch verify` can fail: each of its checks finds what it is for, in a real ledger that somebody has changed.
+
+use anyhow::{Context, Result, ensure};
+use backstitch_broker::{Broker, Outgoing, RabbitMq, Target, Topology};
+use backstitch_proto::message::task_queue;
+use backstitch_tests::cluster::{Cluster, Project, Shape};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// A copy of some successful attempt of the ended run, which the rest changes and writes back.
+const ANOTHER_ATTEMPT: &str = "CREATE TEMP TABLE another AS SELECT * FROM attempts WHERE run_id = 'ENDED' \
+    AND outcome = 'succeeded' ORDER BY asset_index, ordinal LIMIT 1; UPDATE another SET attempt = attempt + 1; ";
+
+/// What somebody does to the ledger, and what is found. `ENDED` and `LIVE` stand for runs, `ONE` for one of a single
+/// partition.
+const CORRUPTIONS: &[(&str, &str)] = &[
+    ("A; INSERT INTO attempts SELECT * FROM another", "ONCE: tasks with more than one successful attempt"),
+    (
+        "A; UPDATE another SET outcome = 'lost', terminal = FALSE; INSERT INTO attempts SELECT * FROM another",
+        "FENCE: attempts that ended after their task was done",
+    ),
+    (
+        "UPDATE asset_partitions SET attempt = 99 WHERE partition_key = 'p00001'",
+        "FENCE: materializations that no successful attempt made",
+    ),
+    (
+        "UPDATE asset_partitions SET materialized_us = NULL WHERE partition_key = 'p00001'",
+        "COUNT: successful attempts whose partition is not materialized",
+    ),
+    (
+        "UPDATE run_assets SET succeeded = succeeded - 1 WHERE run_id = 'ENDED'",
+        "COUNT: assets of finished runs whose final counts are not those of their attempts",
+    ),
+    (
+        "INSERT INTO dispatches SELECT 1, run_id, 0, 1, FALSE, 0, targets FROM run_assets WHERE run_id = 'ENDED' \
+         AND position = 0",
+        "LIVE: dispatches of finished runs that are not closed",
+    ),
+    (
+        "INSERT INTO dispatches SELECT 1, gen_random_uuid(), 0, 1, FALSE, 0, targets FROM run_assets \
+         WHERE run_id = 'ENDED' AND position = 0",
+        "LIVE: dispatches and progress of runs that were never submitted",
+    ),
+    (
+        "UPDATE run_assets SET targets = (SELECT targets FROM run_assets WHERE run_id = 'ONE' AND position = 0) \
+         WHERE run_id = 'LIVE'",
+        "CONSERVE: tasks that were done but not targeted",
+    ),
+    (
+        "DELETE FROM progress WHERE run_id = 'LIVE'",
+        "COUNT: assets of live runs whose progress is not that of their attempts",
+    ),
+];
+
+#[tokio::test]
+async fn verify_finds_every_kind_of_damage_and_nothing_in_a_sound_ledger() -> Result<()> {
+    let mut cluster =
+        Cluster::start(Project::chain(40, "0.02")?, Shape { workers: 2, ..Shape::default() }).await?;
+    let one = json!({ "assets": "*", "partitions": "p00000", "filter": "all" });
+    let one = cluster.submit_as(one).await?;
+    cluster.until_ended(&one).await?;
+    let ended = cluster.submit().await?;
+    cluster.until_ended(&ended).await?;
+    let live = cluster.submit().await?;
+    cluster.until_succeeded(&live, 10).await?;
+    // Now nobody works on the ledger any more, and it can be copied.
+    cluster.coordinators.remove(0).process.kill().await?;
+    for mut worker in cluster.workers.drain(..) {
+        worker.process.kill().await?;
+    }
+    let sound = cluster.database_url();
+    cluster.run(&["verify", "--database-url", &sound]).await.context("of the sound ledger")?;
+
+    let (server, name) = sound.rsplit_once('/').context("a URL with a database")?;
+    let mut session = PgConnection::connect(&format!("{server}/postgres")).await?;
+    for (number, (corruption, finding)) in CORRUPTIONS.iter().enumerate() {
+        let copy = format!("{name}_{number}");
+        let create = format!("CREATE DATABASE {copy} TEMPLATE {name}");
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut session).await?;
+        let copy = format!("{server}/{copy}");
+        let sql = corruption.replace("A; ", ANOTHER_ATTEMPT);
+        let sql = sql.replace("ENDED", &ended).replace("LIVE", &live).replace("ONE", &one);
+        let mut damaged = PgConnection::connect(&copy).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut damaged).await.context(*corruption)?;
+        damaged.close().await?;
+        let refused = cluster.run(&["verify", "--database-url", &copy]).await.err();
+        let said = refused.with_context(|| format!("nothing was found after: {corruption}"))?.to_string();
+        ensure!(said.contains("exit status: 1") && said.contains(finding), "{corruption}: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn verify_finds_a_task_queue_that_holds_more_than_any_window() -> Result<()> {
+    const MESSAGES: usize = 5_000;
+    let cluster =
+        Cluster::start(Project::chain(1, "0.01")?, Shape { workers: 0, ..Shape::default() }).await?;
+    let (database, broker_url) = (cluster.database_url(), cluster.broker_url());
+    let arguments = ["verify", "--database-url", &database, "--broker-url", &broker_url];
+    cluster.run(&arguments).await?;
+    let broker = RabbitMq::connect(&broker_url, "stranger").await?;
+    broker.declare(&Topology::for_worker_queues(["default"])).await?;
+    let publisher = broker.publisher().await?;
+    let mut confirms = Vec::new();
+    for number in 0..MESSAGES {
+        let outgoing = Outgoing {
+            target: Target::Queue(task_queue("default")),
+            body: b"not ours".to_vec(),
+            headers: Default::default(),
+            message_id: number.to_string(),
+            persistent: true,
+        };
+        confirms.push(publisher.publish(outgoing).await?);
+    }
+    for confirm in confirms {
+        confirm.await?;
+    }
+    broker.close().await;
+    let said = cluster.run(&arguments).await.err().context("nothing was found")?.to_string();
+    ensure!(said.contains("exit status: 1") && said.contains("BOUND: 5000 messages wait"), "{said}");
+    Ok(())
+}

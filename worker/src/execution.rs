@@ -1,0 +1,58 @@
+//! One execution: some tasks of one dispatch, given to an executor together.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use backstitch_proto::message::{Dispatch, Executor, Outcome, TaskSpec, TraceContext};
+
+use crate::command::{self, Watchdog};
+use crate::native::{self, Registry};
+use crate::stop::{Stop, StopSignal};
+
+/// What an executor is given.
+#[derive(Debug)]
+pub(crate) struct Execution<'a> {
+    /// The dispatch that the tasks belong to.
+    pub(crate) dispatch: &'a Arc<Dispatch>,
+    /// The tasks of this execution: at most `batch_size` of the dispatch's. Never empty.
+    pub(crate) tasks: &'a [TaskSpec],
+    /// Index of the first of them in the dispatch.
+    pub(crate) first: usize,
+    /// Where the execution stands in the trace.
+    pub(crate) trace: Option<TraceContext>,
+    /// Absolute path of the project's folder.
+    pub(crate) project_dir: &'a Arc<Path>,
+    /// Tells it to end early.
+    pub(crate) stop: &'a mut StopSignal,
+}
+
+/// What an executor gives back.
+#[derive(Debug)]
+pub(crate) struct Executed {
+    /// One per task that has an outcome: all, unless the execution was interrupted or abandoned.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// The execution ended because it was told to.
+    pub(crate) stopped: Option<Stop>,
+}
+
+/// Everything that executors share in one worker.
+#[derive(Debug)]
+pub(crate) struct Executors {
+    /// Native functions by asset.
+    pub(crate) native: Registry,
+    /// Ends children of a worker that was killed.
+    pub(crate) watchdog: Watchdog,
+}
+
+impl Executors {
+    /// Executes the tasks. Never panics and never fails: whatever goes wrong is an outcome.
+    pub(crate) async fn execute(&self, mut execution: Execution<'_>) -> Executed {
+        match &execution.dispatch.invocation.executor {
+            Executor::Native => native::execute(&mut execution, &self.native).await,
+            Executor::Command { command, env } => {
+                // Boxed: the future of a child process is large, and a native task need not carry it.
+                Box::pin(command::execute(&mut execution, command, env, &self.watchdog)).await
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! News that go into one report.
+
+use backstitch_broker::Acker;
+use backstitch_proto::id::{DispatchId, WorkerId};
+use backstitch_proto::message::{DispatchReport, Outcome, Report, TraceContext};
+use tokio::sync::oneshot;
+
+use crate::limits::outcome_bytes;
+
+/// Size at which a report is sent without waiting for more, in bytes: far below the limit of a message even with
+/// the largest piece of news on top, and small enough to be one write for the broker.
+const REPORT_BYTES: usize = 1 << 20;
+
+/// Outcomes at which a report is sent without waiting for more: as many as a dispatch carries. One transaction of the
+/// ledger takes the outcomes of a report whole, and larger ones would make those waiting for it wait longer.
+const REPORT_OUTCOMES: usize = 1_000;
+
+/// One piece of news about one dispatch.
+#[derive(Debug)]
+pub(crate) struct News {
+    /// What is reported; `None` when everything has been.
+    pub(crate) report: Option<DispatchReport>,
+    /// What happens once the report is confirmed.
+    pub(crate) after: After,
+}
+
+/// What happens after the confirm.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// Nothing.
+    Nothing,
+    /// Somebody waits for it.
+    Tell(oneshot::Sender<()>),
+    /// The dispatch is settled: its deliveries are acknowledged.
+    Settle(DispatchId),
+    /// This delivery, which was never held, is acknowledged.
+    Ack(Acker),
+}
+
+/// News that wait for being sent.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    dispatches: Vec<DispatchReport>,
+    after: Vec<After>,
+    bytes: usize,
+    outcomes: usize,
+}
+
+impl Batch {
+    /// Adds news.
+    pub(crate) fn push(&mut self, News { report, after }: News) {
+        if !matches!(after, After::Nothing) {
+            self.after.push(after);
+        }
+        match report {
+            Some(DispatchReport::Outcomes { dispatch, trace, outcomes }) => {
+                self.add_outcomes(dispatch, trace, outcomes);
+            }
+            Some(other) => {
+                self.bytes += FIXED_BYTES;
+                self.dispatches.push(other);
+            }
+            None => {}
+        }
+    }
+
+    /// Nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dispatches.is_empty() && self.after.is_empty()
+    }
+
+    /// Waiting for more is not worth it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= REPORT_BYTES || self.outcomes >= REPORT_OUTCOMES || self.after.len() >= REPORT_OUTCOMES
+    }
+
+    /// The report, and what follows its confirm. Leaves an empty batch.
+    pub(crate) fn take(&mut self, worker: WorkerId) -> (Report, Vec<After>) {
+        let Self { dispatches, after, .. } = std::mem::take(self);
+        (Report { worker, dispatches }, after)
+    }
+
+    /// Consecutive outcomes of one dispatch share an entry.
+    fn add_outcomes(&mut self, id: DispatchId, trace: Option<TraceContext>, mut new: Vec<Outcome>) {
+        self.bytes += FIXED_BYTES + new.iter().map(outcome_bytes).sum::<usize>();
+        self.outcomes += new.len();
+        if let Some(DispatchReport::Outcomes { dispatch, outcomes, .. }) = self.dispatches.last_mut()
+            && *dispatch == id
+        {
+            outcomes.append(&mut new);
+        } else {
+            self.dispatches.push(DispatchReport::Outcomes { dispatch: id, trace, outcomes: new });
+        }
+    }
+}
+
+/// An entry without its outcomes, in bytes, at its longest.
+const FIXED_BYTES: usize = 48;
+
+/// Splits outcomes so that each piece of news is about the size of a report at most.
+pub(crate) fn pieces(outcomes: Vec<Outcome>) -> Vec<Vec<Outcome>> {
+    let mut pieces: Vec<Vec<Outcome>> = Vec::new();
+    let mut room = 0;
+    for outcome in outcomes {
+        let bytes = outcome_bytes(&outcome);
+        match pieces.last_mut() {
+            Some(piece) if bytes <= room => piece.push(outcome),
+            _ => {
+                pieces.push(vec![outcome]);
+                room = REPORT_BYTES;
+            }
+        }
+        room = room.saturating_sub(bytes);
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use backstitch_proto::message::{Message, Output, Verdict};
+
+    use super::*;
+
+    fn outcome(printed: usize) -> Outcome {
+        Outcome {
+            ordinal: u32::MAX,
+            started_us: i64::MAX,
+            finished_us: i64::MAX,
+            verdict: Verdict::Succeeded,
+            metadata: Vec::new(),
+            data_version: None,
+            checks: Vec::new(),
+            output: Some(Output { text: "x".repeat(printed), omitted_bytes: u64::MAX }),
+        }
+    }
+
+    fn news(id: u64, outcomes: Vec<Outcome>) -> News {
+        let report = DispatchReport::Outcomes { dispatch: DispatchId(id), trace: None, outcomes };
+        News { report: Some(report), after: After::Settle(DispatchId(id)) }
+    }
+
+    #[test]
+    fn consecutive_outcomes_of_a_dispatch_become_one_entry() {
+        let mut batch = Batch::default();
+        for id in [1, 1, 2, 1] {
+            batch.push(news(id, vec![outcome(0)]));
+        }
+        let (report, after) = batch.take(WorkerId(uuid::Uuid::nil()));
+        assert_eq!((report.dispatches.len(), after.len()), (3, 4));
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn a_report_is_full_by_count_and_by_size() {
+        let mut batch = Batch::default();
+        batch.push(news(1, vec![outcome(0); REPORT_OUTCOMES - 1]));
+        assert!(!batch.is_full());
+        batch.push(news(1, vec![outcome(0)]));
+        assert!(batch.is_full());
+        let mut batch = Batch::default();
+        batch.push(news(1, vec![outcome(REPORT_BYTES)]));
+        assert!(batch.is_full());
+    }
+
+    #[test]
+    fn the_estimate_of_a_report_is_never_below_its_size() {
+        let mut batch = Batch::default();
+        batch.push(news(u64::MAX, vec![outcome(300); 500]));
+        let bytes = batch.bytes;
+        let (report, _) = batch.take(WorkerId(uuid::Uuid::max()));
+        assert!(report.encode().unwrap().len() <= bytes + FIXED_BYTES);
+    }
+
+    #[test]
+    fn the_outcomes_of_a_large_batch_are_split_and_keep_their_order() {
+        let outcomes: Vec<Outcome> = (0..100).map(|n| Outcome { ordinal: n, ..outcome(64 << 10) }).collect();
+        let pieces = pieces(outcomes.clone());
+        assert!(pieces.len() > 5 && pieces.iter().all(|piece| piece.len() <= 16));
+        assert_eq!(pieces.concat(), outcomes);
+    }
+}

@@ -1,0 +1,90 @@
+//! Says every few seconds that the worker lives and what it holds; that is what renews its leases.
+//!
+//! A heartbeat that fails is not sent again: the next one says more. One that is confirmed and named a dispatch whose
+//! delivery has been unacknowledged for long is what allows that delivery to be acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstitch_broker::{Acker, Outgoing, Publisher, Target};
+use backstitch_proto::message::{HEARTBEAT_QUEUE, Heartbeat, Message};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::Shared;
+
+/// Shortest time between two heartbeats: news of many short dispatches share one.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// Longest wait for a confirm; a heartbeat that old says nothing any more.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sends heartbeats until `closing` is cancelled, and a last one then.
+pub(super) async fn run(shared: Arc<Shared>, publisher: Arc<dyn Publisher>, closing: CancellationToken) {
+    let mut ticks = interval(shared.options.heartbeat_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for sequence in 0.. {
+        let last = closing.is_cancelled();
+        beat(&shared, &*publisher, sequence).await;
+        if last {
+            return;
+        }
+        let earliest = Instant::now() + DEBOUNCE;
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = async {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = shared.changed.notified() => {}
+                }
+                sleep_until(earliest).await;
+            } => {}
+        }
+    }
+}
+
+async fn beat(shared: &Shared, publisher: &dyn Publisher, sequence: u64) {
+    let (held, overdue) = {
+        let table = shared.table();
+        (table.held(), table.overdue(shared.options.ack_after, Instant::now()))
+    };
+    let heartbeat = Heartbeat {
+        worker: shared.id,
+        name: shared.options.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sequence,
+        slots: shared.options.slots,
+        queues: shared.options.queues.clone(),
+        native_assets: shared.executors.native.assets(),
+        draining: shared.draining.is_cancelled(),
+        held,
+    };
+    let sent = timeout(PATIENCE, publish(publisher, &heartbeat)).await;
+    match sent {
+        Ok(Ok(())) => {
+            for id in overdue {
+                // The guard is gone before the await; what was settled meanwhile has nothing left to acknowledge.
+                let ackers = shared.table().hand_over(id);
+                // A delivery that is lost comes again and joins the dispatch.
+                let _ = Acker::ack_all(ackers).await;
+            }
+        }
+        Ok(Err(error)) => debug!(%error, sequence, "a heartbeat was not sent"),
+        Err(_) => debug!(sequence, "a heartbeat was not confirmed in time"),
+    }
+}
+
+async fn publish(
+    publisher: &dyn Publisher,
+    heartbeat: &Heartbeat,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let outgoing = Outgoing {
+        target: Target::Queue(HEARTBEAT_QUEUE.to_owned()),
+        body: heartbeat.encode()?,
+        headers: Default::default(),
+        message_id: format!("{}-{}", heartbeat.worker, heartbeat.sequence),
+        persistent: false,
+    };
+    Ok(publisher.publish(outgoing).await?.await?)
+}
