@@ -41,6 +41,12 @@ pub(super) enum Holder {
         /// Since when.
         since_ms: u64,
     },
+    /// A worker that was never heard to have it: another one got the message again since this time (milliseconds of
+    /// the clock of leases). Either it died, or the broker did and it has not come back yet.
+    Unheard {
+        /// Since when.
+        since_ms: u64,
+    },
     /// This worker: it listed the dispatch, and its lease protects it.
     Worker(WorkerId),
 }

@@ -8,8 +8,11 @@
 //!
 //! ```text
 //!   echoes come back   | | | | |            deaf             | | | |
-//!   clock of leases    1 2 3 4 5 ─────────────────────────▶ 8 9 10 11      a gap counts as at most GAP_MAX_MS
+//!   clock of leases    1 2 3 4 5 ─────────────────────────▶ 8 8 8 8 ... 9      a gap counts as at most GAP_MAX_MS
 //! ```
+//!
+//! After a gap the clock stands still for a while: what made the leader deaf has thrown the workers out as well, and
+//! they need as long to come back as it may have needed itself.
 
 use super::flight::Holder;
 use super::{Engine, Now};
@@ -18,6 +21,10 @@ use super::{Engine, Now};
 /// Far below a lease, so that whoever was heard before the gap has time to speak after it.
 const GAP_MAX_MS: u64 = 3_000;
 
+/// How long a worker may take to connect again, milliseconds: its longest delay between two attempts (5 s), one
+/// attempt that a booting broker does not answer (10 s), and one interval between heartbeats.
+const RETURN_MS: u64 = 20_000;
+
 /// How far the leader has heard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hearing {
@@ -25,25 +32,29 @@ pub(super) struct Hearing {
     echoed_ms: u64,
     /// The clock of leases, milliseconds.
     clock_ms: u64,
+    /// Until then the clock stands still, milliseconds of the engine's clock.
+    resumes_ms: u64,
 }
 
 impl Engine {
     /// From now on leases run from echo to echo. Without this they run with the engine's clock, which is right where
     /// nothing lies between the leader and its workers.
     pub fn listen(&mut self, now: Now) {
-        self.hearing = Some(Hearing { echoed_ms: now.mono_ms, clock_ms: now.mono_ms });
+        self.hearing = Some(Hearing { echoed_ms: now.mono_ms, clock_ms: now.mono_ms, resumes_ms: 0 });
     }
 
     /// An echo came back that was sent at `sent_ms` of the engine's clock.
     pub fn echo(&mut self, sent_ms: u64) {
         let Some(hearing) = &mut self.hearing else { return };
         let gap_ms = sent_ms.saturating_sub(hearing.echoed_ms);
+        let counted_ms = sent_ms.saturating_sub(hearing.echoed_ms.max(hearing.resumes_ms));
         hearing.echoed_ms = hearing.echoed_ms.max(sent_ms);
-        hearing.clock_ms += gap_ms.min(GAP_MAX_MS);
+        hearing.clock_ms += counted_ms.min(GAP_MAX_MS);
         let deaf_ms = gap_ms.saturating_sub(GAP_MAX_MS);
         if deaf_ms == 0 {
             return;
         }
+        hearing.resumes_ms = sent_ms + RETURN_MS;
         // Who has taken a message could not be heard either.
         for flight in self.flights.values_mut() {
             if let Holder::Broker { since_ms } = &mut flight.holder {
@@ -68,7 +79,9 @@ impl Engine {
         if self.hearing.is_some() || !self.broker_open {
             return None;
         }
-        let lease = self.fleet.longest_silence_since_ms().map(|seen| seen + self.options.lease_ms + 1);
+        let unheard = self.unheard.front().map(|(since_ms, _)| *since_ms);
+        let silent = [self.fleet.longest_silence_since_ms(), unheard].into_iter().flatten().min();
+        let lease = silent.map(|since| since + self.options.lease_ms + 1);
         [lease, self.next_unclaimed_ms()].into_iter().flatten().min()
     }
 }
@@ -127,6 +140,21 @@ mod tests {
         engine.seal(at(3_600_000));
         assert_eq!(engine.workers().count(), 1);
         assert_eq!(engine.next_deadline_ms(), None, "nothing to look at until the next echo");
+    }
+
+    #[test]
+    fn after_deafness_a_worker_has_time_to_come_back_and_then_a_lease() {
+        let mut engine = engine();
+        // What the gap itself counts is used up, and then the whole way back.
+        let back_ms = 60_000 + RETURN_MS;
+        for now_ms in (60_000..=back_ms + LEASE_MS - GAP_MAX_MS).step_by(1_000) {
+            engine.echo(now_ms);
+            engine.seal(at(now_ms));
+            assert_eq!(engine.workers().count(), 1, "at {now_ms} ms");
+        }
+        engine.echo(back_ms + LEASE_MS);
+        engine.seal(at(back_ms + LEASE_MS));
+        assert_eq!(engine.workers().count(), 0);
     }
 
     #[test]

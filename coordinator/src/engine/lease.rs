@@ -16,7 +16,9 @@
 //! those that it took with it.
 //!
 //! A message that the broker delivers twice was in somebody's hands before. The second worker hands it back
-//! unexecuted; if the first is alive the copy is ignored, otherwise the dispatch is lost at once.
+//! unexecuted; if the first is alive the copy is ignored, and if its lease is over the dispatch is lost at once. If
+//! nobody has listed the dispatch yet, whoever got it first has one lease to do so: the broker may have died right
+//! after it delivered, and the worker may execute the task while it connects again.
 
 use backstitch_proto::id::{DispatchId, WorkerId};
 use backstitch_proto::message::{Control, Heartbeat, ReturnReason};
@@ -107,6 +109,7 @@ impl Engine {
                 self.give_up(id, fate, now);
             }
         }
+        self.give_up_unheard(deadline_ms, now);
         self.republish_unclaimed(now);
     }
 
@@ -122,11 +125,33 @@ impl Engine {
         {
             return;
         }
-        let fate = match reason {
-            ReturnReason::Redelivered => Fate::Lost,
-            ReturnReason::Drain | ReturnReason::Interrupted => Fate::Spared,
-        };
-        self.give_up(id, fate, now);
+        match (reason, flight.holder) {
+            (ReturnReason::Drain | ReturnReason::Interrupted, _) => self.give_up(id, Fate::Spared, now),
+            (ReturnReason::Redelivered, Holder::Worker(_)) => self.give_up(id, Fate::Lost, now),
+            (ReturnReason::Redelivered, Holder::Unheard { .. }) => {}
+            (ReturnReason::Redelivered, Holder::Outbox | Holder::Broker { .. }) => {
+                self.wait_for_first(id, now)
+            }
+        }
+    }
+
+    /// Gives the unknown worker that got this dispatch first the time of a lease to list it.
+    fn wait_for_first(&mut self, id: DispatchId, now: Now) {
+        let since_ms = self.lease_clock_ms(now);
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.holder = Holder::Unheard { since_ms };
+        self.unheard.push_back((since_ms, id));
+        // It was delivered, so it was at the broker.
+        self.unconfirmed.remove(&id);
+    }
+
+    /// Gives up what was delivered before this time to somebody who has not been heard of since.
+    fn give_up_unheard(&mut self, deadline_ms: u64, now: Now) {
+        while let Some((since_ms, id)) = self.unheard.pop_front_if(|(since_ms, _)| *since_ms < deadline_ms) {
+            if self.flights.get(&id).is_some_and(|flight| flight.holder == (Holder::Unheard { since_ms })) {
+                self.give_up(id, Fate::Lost, now);
+            }
+        }
     }
 
     /// Closes a dispatch of a run that is being cancelled and that nobody executes.
@@ -173,7 +198,7 @@ impl Engine {
                 record.finished_us = now.wall_us;
                 record.worker = match flight.holder {
                     Holder::Worker(worker) => Some(worker),
-                    Holder::Outbox | Holder::Broker { .. } => None,
+                    Holder::Outbox | Holder::Broker { .. } | Holder::Unheard { .. } => None,
                 };
                 self.batch.attempts.push(record);
             }
@@ -245,7 +270,7 @@ impl Engine {
         // Dispatch ids grow with time, so the first that is at the broker is close to the oldest.
         let since_ms = self.flights.values().find_map(|flight| match flight.holder {
             Holder::Broker { since_ms } => Some(since_ms),
-            Holder::Outbox | Holder::Worker(_) => None,
+            Holder::Outbox | Holder::Unheard { .. } | Holder::Worker(_) => None,
         });
         since_ms.map(|since| since + self.options.unclaimed_ms)
     }

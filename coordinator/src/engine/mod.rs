@@ -34,7 +34,7 @@ mod run;
 mod submit;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use backstitch_proto::id::{DispatchId, Epoch, RunId};
@@ -118,6 +118,8 @@ pub struct Engine {
     flights: BTreeMap<DispatchId, Flight>,
     /// Published or about to be, and not confirmed.
     unconfirmed: BTreeSet<DispatchId>,
+    /// Delivered twice before anybody listed them, oldest first; time of the clock of leases.
+    unheard: VecDeque<(u64, DispatchId)>,
     doubt: Doubt,
     last_dispatch: DispatchId,
     /// Failed tasks by the time at which they become ready again.
@@ -154,6 +156,7 @@ impl Engine {
             runs: BTreeMap::new(),
             flights: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
+            unheard: VecDeque::new(),
             doubt: Doubt::default(),
             last_dispatch: DispatchId::before_first_of(epoch),
             delays: BTreeMap::new(),

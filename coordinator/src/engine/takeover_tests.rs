@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use backstitch_proto::definition::Definitions;
 use backstitch_proto::id::{DispatchId, Epoch, RunId, WorkerId};
-use backstitch_proto::message::{Heartbeat, Held};
+use backstitch_proto::message::{DispatchReport, Heartbeat, Held, Report, ReturnReason};
 use backstitch_proto::partition::PartitionSubset;
 use uuid::Uuid;
 
@@ -152,5 +152,41 @@ fn of_two_tasks_on_probation_one_waits_for_the_other() {
     other.worker = WorkerId(Uuid::from_u128(10));
     engine.heartbeat(&other, at(20_000));
     assert_eq!(published(engine.seal(at(20_001))).len(), 1);
+    assert_eq!(engine.violations(), []);
+}
+
+/// Another worker got the message of this dispatch again, and did not execute it.
+fn handed_back(dispatch: DispatchId) -> Report {
+    let returned = DispatchReport::Returned { dispatch, reason: ReturnReason::Redelivered };
+    Report { worker: WorkerId(Uuid::from_u128(10)), dispatches: vec![returned] }
+}
+
+#[test]
+fn a_message_that_comes_twice_before_anybody_listed_it_leaves_its_first_worker_a_lease_to_do_so() {
+    let dispatch = dispatch_id(1);
+    let mut engine = recovered(1, 0, dispatch);
+    engine.seal(at(0));
+    engine.report(handed_back(dispatch), at(100));
+    let waiting_ms = 100 + LEASE_MS;
+    assert_eq!(published(engine.seal(at(waiting_ms))), []);
+    engine.heartbeat(&heartbeat(&[dispatch]), at(waiting_ms));
+    assert_eq!(published(engine.seal(at(waiting_ms + 1))), []);
+    let run = engine.runs.keys().next().expect("a run");
+    assert_eq!(engine.run(*run).expect("the run is live").assets[0].counts.in_flight, 1);
+}
+
+#[test]
+fn a_message_that_comes_twice_and_that_nobody_lists_goes_out_again_after_a_lease() {
+    let dispatch = dispatch_id(1);
+    let mut engine = recovered(1, 0, dispatch);
+    engine.seal(at(0));
+    engine.report(handed_back(dispatch), at(100));
+    let due_ms = 100 + LEASE_MS + 1;
+    let mut other = heartbeat(&[]);
+    other.worker = WorkerId(Uuid::from_u128(10));
+    engine.heartbeat(&other, at(due_ms - 1));
+    assert_eq!(engine.next_deadline_ms(), Some(due_ms));
+    let [again] = published(engine.seal(at(due_ms)))[..] else { panic!("one task goes out again") };
+    assert_ne!(again, dispatch);
     assert_eq!(engine.violations(), []);
 }
