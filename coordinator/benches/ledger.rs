@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backstitch_coordinator::ledger::{
-    Address, AttemptRecord, AttemptResult, Batch, Candidate, DispatchRecord, Ledger, PlannedAsset, RunOrigin,
-    RunRecord, connect, migrate,
+    Address, AttemptRecord, Batch, Candidate, DispatchRecord, Ledger, PlannedAsset, RunRecord, connect,
+    migrate,
 };
 use backstitch_proto::id::{DispatchId, Epoch, RunId, WorkerId};
 use backstitch_proto::partition::PartitionSubset;
@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 /// Tasks per batch: one alone, what a busy coordinator collects, and more than it ever does.
 const BATCH_TASKS: [u32; 4] = [1, 100, 1_000, 10_000];
+/// When everything happens, microseconds since the Unix epoch.
+const NOW_US: i64 = 1_700_000_000_000_000;
 /// A size is measured for so long at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -113,43 +115,14 @@ async fn run(
 }
 
 fn submission(asset: &Arc<str>, tasks: u32) -> RunRecord {
-    RunRecord {
-        id: RunId(Uuid::now_v7()),
-        origin: RunOrigin::Backfill,
-        job: None,
-        selection: asset.to_string(),
-        partitions: None,
-        client_key: None,
-        priority: 0,
-        max_parallel: None,
-        tags: Vec::new(),
-        config_json: "{}".to_owned(),
-        definitions: "bench".to_owned(),
-        evaluated_us: 1_700_000_000_000_000,
-        created_us: 1_700_000_000_000_000,
-        traceparent: None,
-        assets: vec![PlannedAsset { asset: asset.clone(), targets: PartitionSubset::from_range(0..tasks) }],
-    }
+    let assets = vec![PlannedAsset { asset: asset.clone(), targets: PartitionSubset::from_range(0..tasks) }];
+    RunRecord::backfill(RunId(Uuid::now_v7()), "bench".to_owned(), NOW_US, assets)
 }
 
 fn attempt(run: RunId, asset: &Arc<str>, ordinal: u32, dispatch: DispatchId) -> AttemptRecord {
     AttemptRecord {
-        run,
-        asset_index: 0,
-        asset: asset.clone(),
-        ordinal,
-        partition_key: format!("p{ordinal:08}"),
-        attempt: 1,
-        dispatch,
         worker: Some(WorkerId(Uuid::from_u128(1))),
-        started_us: 1_700_000_000_000_000,
-        finished_us: 1_700_000_000_001_000,
-        result: AttemptResult::Succeeded,
-        metadata_json: None,
-        data_version: None,
-        code_version: None,
-        checks_json: None,
         trace_id: Some([1; 16]),
-        output: None,
+        ..AttemptRecord::succeeded(run, asset.clone(), ordinal, format!("p{ordinal:08}"), dispatch, NOW_US)
     }
 }

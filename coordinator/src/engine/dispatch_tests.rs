@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::engine::RunPlan;
-use crate::ledger::{Batch, PlannedAsset, RunOrigin, RunRecord};
+use crate::ledger::{Batch, PlannedAsset, RunRecord};
 use crate::service::bind;
 
 /// 1970-01-31T00:00:00Z: all partitions of the project exist.
@@ -39,23 +39,9 @@ fn plan(number: u128, priority: i32) -> RunPlan {
                 start: '1970-01-01T00:00:00Z', end: '1970-01-07T22:40:00Z'}}}";
     let definitions = Definitions::from_yaml("backstitch.yaml", text).expect("a valid project");
     let targets = PartitionSubset::from_range(0..10_000);
-    let record = RunRecord {
-        id: RunId(Uuid::from_u128(number)),
-        origin: RunOrigin::Backfill,
-        job: None,
-        selection: "*".to_owned(),
-        partitions: None,
-        client_key: None,
-        priority,
-        max_parallel: None,
-        tags: Vec::new(),
-        config_json: "{}".to_owned(),
-        definitions: definitions.fingerprint(),
-        evaluated_us: WALL_US,
-        created_us: WALL_US,
-        traceparent: None,
-        assets: vec![PlannedAsset { asset: "plain".into(), targets }],
-    };
+    let assets = vec![PlannedAsset { asset: "plain".into(), targets }];
+    let (id, fingerprint) = (RunId(Uuid::from_u128(number)), definitions.fingerprint());
+    let record = RunRecord { priority, ..RunRecord::backfill(id, fingerprint, WALL_US, assets) };
     bind(&definitions, record).expect("a valid project binds")
 }
 

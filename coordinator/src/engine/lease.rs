@@ -130,7 +130,7 @@ impl Engine {
             (ReturnReason::Redelivered, Holder::Worker(_)) => self.give_up(id, Fate::Lost, now),
             (ReturnReason::Redelivered, Holder::Unheard { .. }) => {}
             (ReturnReason::Redelivered, Holder::Outbox | Holder::Broker { .. }) => {
-                self.wait_for_first(id, now)
+                self.wait_for_first(id, now);
             }
         }
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ledger::{
-    AttemptResult, DispatchRecord, LiveAsset, LiveRun, LiveState, PlannedAsset, RunOrigin, RunRecord, Spent,
+    AttemptResult, DispatchRecord, LiveAsset, LiveRun, LiveState, PlannedAsset, RunRecord, Spent,
 };
 use crate::service::bind;
 
@@ -29,23 +29,8 @@ fn dispatch_id(number: u64) -> DispatchId {
 fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) -> Engine {
     let text = "assets: {a: {partitions: {kind: static, keys: [x, y, z]}, command: [x]}}";
     let definitions = Definitions::from_yaml("test.yaml", text).expect("a valid project");
-    let record = RunRecord {
-        id: RunId(Uuid::from_u128(1)),
-        origin: RunOrigin::Manual,
-        job: None,
-        selection: "*".to_owned(),
-        partitions: None,
-        client_key: None,
-        priority: 0,
-        max_parallel: None,
-        tags: Vec::new(),
-        config_json: "{}".to_owned(),
-        definitions: definitions.fingerprint(),
-        evaluated_us: 0,
-        created_us: 0,
-        traceparent: None,
-        assets: vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }],
-    };
+    let assets = vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }];
+    let record = RunRecord::backfill(RunId(Uuid::from_u128(1)), definitions.fingerprint(), 0, assets);
     let spent = Spent { ordinal: 0, attempts: losses, losses, last_finished_us: 0 };
     let asset = LiveAsset { spent: vec![spent], ..LiveAsset::default() };
     let dispatch = |task: u32| DispatchRecord {

@@ -73,6 +73,30 @@ pub struct RunRecord {
     pub assets: Vec<PlannedAsset>,
 }
 
+impl RunRecord {
+    /// A backfill of these assets that was accepted at `now_us` (microseconds since the Unix epoch), with nothing asked
+    /// for beside it.
+    pub fn backfill(id: RunId, definitions: String, now_us: i64, assets: Vec<PlannedAsset>) -> Self {
+        Self {
+            id,
+            origin: RunOrigin::Backfill,
+            job: None,
+            selection: "*".to_owned(),
+            partitions: None,
+            client_key: None,
+            priority: 0,
+            max_parallel: None,
+            tags: Vec::new(),
+            config_json: "{}".to_owned(),
+            definitions,
+            evaluated_us: now_us,
+            created_us: now_us,
+            traceparent: None,
+            assets,
+        }
+    }
+}
+
 /// One asset of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedAsset {
@@ -217,6 +241,39 @@ pub struct AttemptRecord {
     pub trace_id: Option<[u8; 16]>,
     /// What it printed.
     pub output: Option<Output>,
+}
+
+impl AttemptRecord {
+    /// The first attempt of a task of the run's first asset; it succeeded at `now_us` (microseconds since the Unix
+    /// epoch) and reported nothing beside it.
+    pub fn succeeded(
+        run: RunId,
+        asset: Arc<str>,
+        ordinal: u32,
+        partition_key: String,
+        dispatch: DispatchId,
+        now_us: i64,
+    ) -> Self {
+        Self {
+            run,
+            asset_index: 0,
+            asset,
+            ordinal,
+            partition_key,
+            attempt: 1,
+            dispatch,
+            worker: None,
+            started_us: now_us,
+            finished_us: now_us,
+            result: AttemptResult::Succeeded,
+            metadata_json: None,
+            data_version: None,
+            code_version: None,
+            checks_json: None,
+            trace_id: None,
+            output: None,
+        }
+    }
 }
 
 /// How an attempt ended.

@@ -75,26 +75,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::ledger::{PlannedAsset, RunOrigin};
+    use crate::ledger::PlannedAsset;
 
     fn run(asset: &str, ordinal: u32) -> RunRecord {
         let targets = PartitionSubset::from_ordinals([ordinal]);
+        let assets = vec![PlannedAsset { asset: Arc::from(asset), targets }];
         RunRecord {
-            id: RunId(Uuid::nil()),
-            origin: RunOrigin::Manual,
-            job: None,
-            selection: String::new(),
-            partitions: None,
             client_key: Some("k".repeat(KEY_BYTES_MAX)),
-            priority: 0,
-            max_parallel: None,
-            tags: Vec::new(),
-            config_json: "{}".to_owned(),
-            definitions: String::new(),
-            evaluated_us: 0,
-            created_us: 0,
-            traceparent: None,
-            assets: vec![PlannedAsset { asset: Arc::from(asset), targets }],
+            ..RunRecord::backfill(RunId(Uuid::nil()), String::new(), 0, assets)
         }
     }
 

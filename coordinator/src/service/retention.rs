@@ -44,8 +44,8 @@ mod tests {
 
     use super::*;
     use crate::ledger::{
-        Address, AttemptQuery, AttemptRecord, AttemptResult, Batch, Candidate, FinalCounts, PlannedAsset,
-        RunChange, RunOrigin, RunRecord, RunStatus, connect, migrate,
+        Address, AttemptQuery, AttemptRecord, Batch, Candidate, FinalCounts, PlannedAsset, RunChange,
+        RunRecord, RunStatus, connect, migrate,
     };
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -56,42 +56,10 @@ mod tests {
         let submitted = Timestamp::from_unix(NoContext, (now - DAY * days_ago).as_secs(), 0);
         let asset: Arc<str> = Arc::from("daily_temp");
         let targets = PartitionSubset::from_range(0..1);
-        let record = RunRecord {
-            id: RunId(Uuid::new_v7(submitted)),
-            origin: RunOrigin::Manual,
-            job: None,
-            selection: "daily_temp".to_owned(),
-            partitions: None,
-            client_key: None,
-            priority: 0,
-            max_parallel: None,
-            tags: Vec::new(),
-            config_json: "{}".to_owned(),
-            definitions: "f00d".to_owned(),
-            evaluated_us: 0,
-            created_us: 0,
-            traceparent: None,
-            assets: vec![PlannedAsset { asset: Arc::clone(&asset), targets }],
-        };
-        let attempt = AttemptRecord {
-            run: record.id,
-            asset_index: 0,
-            asset,
-            ordinal: 0,
-            partition_key: format!("{days_ago} days ago"),
-            attempt: 1,
-            dispatch: DispatchId(1),
-            worker: None,
-            started_us: 0,
-            finished_us: 1,
-            result: AttemptResult::Succeeded,
-            metadata_json: None,
-            data_version: None,
-            code_version: None,
-            checks_json: None,
-            trace_id: None,
-            output: None,
-        };
+        let assets = vec![PlannedAsset { asset: Arc::clone(&asset), targets }];
+        let record = RunRecord::backfill(RunId(Uuid::new_v7(submitted)), "f00d".to_owned(), 0, assets);
+        let key = format!("{days_ago} days ago");
+        let attempt = AttemptRecord::succeeded(record.id, asset, 0, key, DispatchId(1), 1);
         let counts = vec![FinalCounts { succeeded: 1, ..FinalCounts::default() }];
         let finished = RunChange::Finished { status: RunStatus::Succeeded, at_us: 1, counts };
         Batch {

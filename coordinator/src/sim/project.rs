@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::faults::Faults;
 use super::rng::Rng;
 use crate::engine::RunPlan;
-use crate::ledger::{PlannedAsset, RunOrigin, RunRecord};
+use crate::ledger::{PlannedAsset, RunRecord};
 use crate::service::bind;
 
 /// Where the world's wall clock starts: 2024-03-01T00:00:00Z.
@@ -101,23 +101,8 @@ fn template(definitions: &Definitions, without: Option<usize>) -> Template {
     let names = definitions.topological().iter().enumerate().filter(|(at, _)| Some(*at) != without);
     let assets = names
         .map(|(_, name)| PlannedAsset { asset: name.as_str().into(), targets: PartitionSubset::default() });
-    let record = RunRecord {
-        id: RunId(Uuid::nil()),
-        origin: RunOrigin::Backfill,
-        job: None,
-        selection: "*".to_owned(),
-        partitions: None,
-        client_key: None,
-        priority: 0,
-        max_parallel: None,
-        tags: Vec::new(),
-        config_json: "{}".to_owned(),
-        definitions: definitions.fingerprint(),
-        evaluated_us: START_US,
-        created_us: START_US,
-        traceparent: None,
-        assets: assets.collect(),
-    };
+    let (id, fingerprint) = (RunId(Uuid::nil()), definitions.fingerprint());
+    let record = RunRecord::backfill(id, fingerprint, START_US, assets.collect());
     let mut plan = bind(definitions, record).expect("a valid project binds");
     for (planned, bound) in plan.record.assets.iter_mut().zip(&plan.assets) {
         planned.targets = bound.partitions.all();

@@ -25,6 +25,20 @@ impl Cluster {
         self.audit().await
     }
 
+    /// As [`Cluster::finish`], and no task was started a second time.
+    ///
+    /// # Errors
+    /// When anything is not as it has to be.
+    pub async fn finish_each_once(&mut self, run: &str) -> Result<()> {
+        self.finish(run).await?;
+        let (begun, tasks) = (self.project.journal()?.begun() as u64, self.project.tasks);
+        ensure!(
+            begun == tasks,
+            "tasks that were running were started again: {begun} executions of {tasks} tasks"
+        );
+        Ok(())
+    }
+
     /// Waits until the run has ended; what is said of it then.
     ///
     /// # Errors

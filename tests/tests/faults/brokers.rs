@@ -22,9 +22,7 @@ async fn a_broker_that_is_away_for_longer_than_a_lease_costs_no_running_task() -
     cluster.rabbitmq(0)?.restart().await?;
     cluster.until_workers(3).await?;
     cluster.project.open_gate()?;
-    cluster.finish(&run).await?;
-    ensure!(cluster.project.journal()?.begun() == 6, "tasks that were running were started again");
-    Ok(())
+    cluster.finish_each_once(&run).await
 }
 
 /// F9, F14. Out of memory, then out of disk: nobody may publish, heartbeats included.
@@ -49,9 +47,7 @@ async fn a_blocked_broker_stops_publishing_and_costs_no_running_task() -> Result
     })
     .await?;
     cluster.rabbitmq(0)?.ctl([disk, "50MB"]).await?;
-    cluster.finish(&run).await?;
-    ensure!(cluster.project.journal()?.begun() == 12, "tasks that were running were started again");
-    Ok(())
+    cluster.finish_each_once(&run).await
 }
 
 /// F11. The broker closes the channel of a consumer that does not acknowledge for five seconds; tasks take twice as

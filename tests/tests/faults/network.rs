@@ -61,9 +61,7 @@ async fn a_leader_behind_a_dead_line_to_the_broker_takes_no_lease_away() -> Resu
         cluster.until_workers(3).await?;
     }
     cluster.project.open_gate()?;
-    cluster.finish(&run).await?;
-    ensure!(cluster.project.journal()?.begun() == 6, "tasks that were running were started again");
-    Ok(())
+    cluster.finish_each_once(&run).await
 }
 
 /// F7. A leader that loses the ledger gives up by itself, whichever direction is dead, and the standby leads.

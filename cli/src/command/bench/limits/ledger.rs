@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use backstitch_coordinator::ledger::{
-    AttemptRecord, AttemptResult, Batch, Candidate, DispatchRecord, PlannedAsset, RunOrigin, RunRecord,
-    connect,
+    AttemptRecord, Batch, Candidate, DispatchRecord, PlannedAsset, RunRecord, connect,
 };
 use backstitch_proto::id::{DispatchId, Epoch, RunId, WorkerId};
 use backstitch_proto::partition::{PartitionSubset, Partitions};
@@ -75,23 +74,8 @@ impl<'a> Rows<'a> {
     fn run(&self) -> RunRecord {
         let planned = |asset: &Arc<str>| PlannedAsset { asset: Arc::clone(asset), targets: self.space.all() };
         let now_us = Utc::now().timestamp_micros();
-        RunRecord {
-            id: self.id,
-            origin: RunOrigin::Backfill,
-            job: None,
-            selection: "*".to_owned(),
-            partitions: None,
-            client_key: None,
-            priority: 0,
-            max_parallel: None,
-            tags: Vec::new(),
-            config_json: "{}".to_owned(),
-            definitions: "bench".to_owned(),
-            evaluated_us: now_us,
-            created_us: now_us,
-            traceparent: None,
-            assets: self.assets.iter().map(planned).collect(),
-        }
+        let assets = self.assets.iter().map(planned).collect();
+        RunRecord::backfill(self.id, "bench".to_owned(), now_us, assets)
     }
 
     /// A share of everything that is left.
@@ -135,25 +119,13 @@ impl<'a> Rows<'a> {
 
     fn attempt(&self, index: usize, ordinal: u32) -> AttemptRecord {
         let now_us = Utc::now().timestamp_micros();
+        let asset = Arc::clone(&self.assets[index]);
+        let key = self.space.key(ordinal).unwrap_or_default();
         AttemptRecord {
-            run: self.id,
             // No more assets than the options allow.
             asset_index: index as u16,
-            asset: Arc::clone(&self.assets[index]),
-            ordinal,
-            partition_key: self.space.key(ordinal).unwrap_or_default(),
-            attempt: 1,
-            dispatch: self.dispatch,
             worker: Some(self.worker),
-            started_us: now_us,
-            finished_us: now_us,
-            result: AttemptResult::Succeeded,
-            metadata_json: None,
-            data_version: None,
-            code_version: None,
-            checks_json: None,
-            trace_id: None,
-            output: None,
+            ..AttemptRecord::succeeded(self.id, asset, ordinal, key, self.dispatch, now_us)
         }
     }
 }

@@ -1,0 +1,171 @@
+//! From the engine's batch to the ledger, and what may only happen after it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::tracing::{Instrument, Span, error, info, info_span};
+use backstitch_broker::Acker;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{Leader, OBSERVE_EVERY, micros};
+use crate::engine::{Effect, Sealed};
+use crate::ledger::{Batch, CommitError};
+use crate::service::catalog::{self, Change};
+use crate::service::handle::Progress;
+use crate::service::metrics::BatchSize;
+use crate::service::outbox::Parcel;
+use crate::service::tracing::dispatch_span;
+use crate::service::{TermError, committer};
+
+/// What waits for a commit besides the effects of the engine.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// Reports whose effect is in the batch.
+    pub(super) ackers: Vec<Acker>,
+    /// End when the outcomes that they speak of are durable.
+    pub(super) spans: Vec<Span>,
+    /// Starts of the first tasks that these reports tell of, microseconds since the Unix epoch.
+    pub(super) starts_us: Vec<i64>,
+    /// Users who are told that their request is durable.
+    pub(super) replies: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// A commit under way.
+pub(super) struct Committing {
+    done: BoxFuture<'static, Result<(), (CommitError, Batch)>>,
+    /// What the catalog has to learn once the batch is durable.
+    changes: Vec<Change>,
+    effects: Vec<Effect>,
+    waiting: Waiting,
+    size: BatchSize,
+    since: Instant,
+}
+
+/// The end of the commit under way; never, if there is none.
+pub(super) async fn commit_done(committing: &mut Option<Committing>) -> Result<(), (CommitError, Batch)> {
+    match committing {
+        Some(committing) => (&mut committing.done).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Leader<'_> {
+    /// Starts the next commit if none is under way.
+    pub(super) fn turn(&mut self) -> Result<(), TermError> {
+        if self.committing.is_some() {
+            return Ok(());
+        }
+        let Some(Sealed { batch, effects }) = self.engine.seal(self.clock.now()) else {
+            let waiting = std::mem::take(&mut self.waiting);
+            if !waiting.ackers.is_empty() {
+                // These reports changed nothing: there is nothing to wait for.
+                tokio::spawn(async move { _ = Acker::ack_all(waiting.ackers).await });
+            }
+            waiting.replies.into_iter().for_each(|reply| reply());
+            return Ok(());
+        };
+        let waiting = std::mem::take(&mut self.waiting);
+        let changes = catalog::changes(&batch);
+        let size = BatchSize::of(&batch);
+        let done: BoxFuture<'static, _> = if batch.is_empty() {
+            std::future::ready(Ok(())).boxed()
+        } else {
+            let span = info_span!(
+                "commit",
+                attempts = batch.attempts.len(),
+                dispatches = batch.dispatches.len(),
+                runs = batch.runs.len()
+            );
+            // A task of its own: the loop goes on feeding the engine while the database works.
+            let commit = committer::commit(Arc::clone(&self.coordinator.ledger), self.epoch, batch);
+            let commit = tokio::spawn(commit.instrument(span));
+            async move {
+                match commit.await {
+                    Ok(result) => result,
+                    Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+                }
+            }
+            .boxed()
+        };
+        self.committing = Some(Committing { done, changes, effects, waiting, size, since: Instant::now() });
+        Ok(())
+    }
+
+    /// The batch is durable: what waited for that happens now.
+    pub(super) async fn committed(
+        &mut self,
+        result: Result<(), (CommitError, Batch)>,
+    ) -> Result<(), TermError> {
+        let Some(committed) = self.committing.take() else { return Ok(()) };
+        let Committing { changes, effects, waiting, size, since, .. } = committed;
+        match result {
+            Ok(()) => {}
+            Err((CommitError::Deposed { .. }, _)) => return Err(TermError::Deposed),
+            Err((error, _)) => return Err(TermError::Commit(error)),
+        }
+        let took = since.elapsed();
+        self.metrics.committed(&size, took);
+        self.room.committed(size.attempts, took);
+        self.engine.flow(self.room.flow_tasks());
+        if self.observed.elapsed() >= OBSERVE_EVERY {
+            self.observe();
+        }
+        self.catalog.apply(changes);
+        if !waiting.ackers.is_empty() {
+            tokio::spawn(async move { _ = Acker::ack_all(waiting.ackers).await });
+        }
+        waiting.replies.into_iter().for_each(|reply| reply());
+        let now_us = self.clock.now().wall_us;
+        waiting
+            .starts_us
+            .iter()
+            .for_each(|start_us| self.metrics.recorded(micros(now_us.saturating_sub(*start_us))));
+        for effect in effects {
+            self.perform(effect).await;
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, effect: Effect) {
+        let parcel = match &effect {
+            Effect::Publish(id) => {
+                // Closed in the meantime: nobody waits for it any more.
+                let Some((queue, dispatch)) = self.engine.message(*id) else {
+                    self.engine.confirmed(*id, self.clock.now());
+                    return;
+                };
+                let (traceparent, number) = self.engine.root_of(*id);
+                let span = dispatch_span(&dispatch, traceparent, number);
+                Parcel::dispatch(queue, &dispatch, &span.context())
+            }
+            Effect::Broadcast(control) => Parcel::broadcast(control),
+            Effect::Finished { run, status } => {
+                info!(%run, ?status, "run finished");
+                self.coordinator.handle.progressed(Progress::Finished { run: *run, status: *status });
+                return;
+            }
+        };
+        match parcel {
+            // The outbox ends only with the term.
+            Ok(parcel) => _ = self.outbox.send(parcel).await,
+            Err(error) => {
+                error!(error = &error as &dyn std::error::Error, ?effect, "a message cannot be made");
+            }
+        }
+    }
+
+    /// Lets the commit under way end: a clean stop leaves as little as possible to be done again.
+    pub(super) async fn finish(&mut self) -> Result<(), TermError> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.committing.is_some() {
+            let Ok(done) = tokio::time::timeout_at(deadline, commit_done(&mut self.committing)).await else {
+                return Ok(());
+            };
+            self.committed(done).await?;
+        }
+        Ok(())
+    }
+}

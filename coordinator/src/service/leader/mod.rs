@@ -1,0 +1,262 @@
+//! One term of leadership: the loop that owns the engine.
+
+mod clock;
+mod commits;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::tracing::info;
+use backstitch_broker::{Acker, ConnectionState, Topology};
+use backstitch_proto::definition::Definitions;
+use backstitch_proto::id::{DispatchId, Epoch};
+use backstitch_proto::message::{DispatchReport, Heartbeat, Report};
+use chrono::Utc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::clock::Clock;
+use self::commits::{Committing, Waiting};
+use super::catalog::{Catalog, Reading};
+use super::command::Command;
+use super::echo::Echo;
+use super::intake::Intake;
+use super::metrics::Metrics;
+use super::outbox::{self, Parcel};
+use super::room::Room;
+use super::tracing::record_spans;
+use super::{COMMANDS_MAX, Coordinator, TermError, planning};
+use crate::engine::{Engine, RunPlan};
+use crate::ledger::{LedgerError, LiveRun, Term};
+
+/// Inputs taken without looking at the committer in between, so that none of them starves.
+const INPUTS_PER_TURN: usize = 256;
+
+/// Counting tasks costs a pass over the bitmaps of all live runs, so it is done this often at most.
+const OBSERVE_EVERY: Duration = Duration::from_secs(1);
+
+struct Leader<'a> {
+    coordinator: &'a mut Coordinator,
+    epoch: Epoch,
+    engine: Engine,
+    catalog: Catalog,
+    clock: Clock,
+    intake: Intake,
+    echo: Echo,
+    outbox: mpsc::Sender<Parcel>,
+    confirms: mpsc::Receiver<DispatchId>,
+    waiting: Waiting,
+    committing: Option<Committing>,
+    room: Room,
+    metrics: Metrics,
+    /// When gauges were brought in step last.
+    observed: Instant,
+    /// What the catalog waits for, and the requests that wait for the catalog.
+    reading: Option<AbortOnDropHandle<Result<Reading, LedgerError>>>,
+    deferred: Vec<Command>,
+}
+
+/// Leads until the term is lost, or until `shutdown` fires.
+pub(super) async fn lead(
+    coordinator: &mut Coordinator,
+    term: &Term,
+    shutdown: &CancellationToken,
+) -> Result<(), TermError> {
+    let epoch = term.epoch();
+    let mut leader = Leader::recover(coordinator, epoch).await?;
+    leader.coordinator.handle.leading(Some(epoch));
+    let mut broker_state = leader.coordinator.broker.state();
+    leader.note_broker(&mut broker_state);
+    let lost = term.lost();
+    loop {
+        leader.turn()?;
+        let wake = leader.clock.at(leader.engine.next_deadline_ms());
+        let room = leader.has_room();
+        tokio::select! {
+            () = shutdown.cancelled() => return leader.finish().await,
+            () = lost.cancelled() => return Err(TermError::Deposed),
+            committed = commits::commit_done(&mut leader.committing) => leader.committed(committed).await?,
+            Some(command) = leader.coordinator.commands.recv(), if leader.deferred.len() < COMMANDS_MAX => {
+                leader.command(command);
+            }
+            read = reading_done(&mut leader.reading) => leader.catalog_read(read)?,
+            Some((report, acker)) = leader.intake.reports.recv(), if room => leader.report(report, acker)?,
+            Some(heartbeat) = leader.intake.heartbeats.recv() => leader.heartbeat(&heartbeat),
+            Some(id) = leader.confirms.recv() => leader.confirmed(id),
+            Ok(()) = broker_state.changed() => leader.note_broker(&mut broker_state),
+            () = wake => {}
+        }
+        leader.take_what_is_there()?;
+    }
+}
+
+/// The end of the reading for the catalog; never, if it has been taken in.
+async fn reading_done(
+    reading: &mut Option<AbortOnDropHandle<Result<Reading, LedgerError>>>,
+) -> Result<Reading, LedgerError> {
+    let Some(task) = reading else { return std::future::pending().await };
+    let read = task.await;
+    *reading = None;
+    match read {
+        Ok(read) => read,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+impl<'a> Leader<'a> {
+    /// Rebuilds everything from the ledger.
+    async fn recover(coordinator: &'a mut Coordinator, epoch: Epoch) -> Result<Self, TermError> {
+        let ledger = &coordinator.ledger;
+        let clock = Clock::default();
+        let (catalog, reading) = Catalog::begin(&coordinator.definitions, Utc::now());
+        let live = ledger.load_live().await.map_err(TermError::Ledger)?;
+        let mut queues: Vec<String> = planning::queues(&coordinator.definitions);
+        let mut plans = BTreeMap::new();
+        let mut pinned: BTreeMap<String, Arc<Definitions>> = BTreeMap::new();
+        for LiveRun { record, .. } in &live.runs {
+            let definitions = match pinned.get(&record.definitions) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let json = ledger.definitions(&record.definitions).await.map_err(TermError::Ledger)?;
+                    let parsed: Definitions = serde_json::from_str(json.as_deref().unwrap_or_default())
+                        .map_err(|error| TermError::Pinned { run: record.id, source: error.into() })?;
+                    let parsed = Arc::new(parsed);
+                    pinned.insert(record.definitions.clone(), Arc::clone(&parsed));
+                    parsed
+                }
+            };
+            let plan: RunPlan = planning::bind(&definitions, record.clone())
+                .map_err(|error| TermError::Pinned { run: record.id, source: error.into() })?;
+            queues.extend(plan.assets.iter().map(|asset| asset.queue.to_string()));
+            plans.insert(record.id, plan);
+        }
+        let broker = &coordinator.broker;
+        broker.declare(&Topology::for_worker_queues(&queues)).await.map_err(TermError::Broker)?;
+        info!(runs = live.runs.len(), dispatches = live.dispatches.len(), "recovered from the ledger");
+        let options = coordinator.options.engine;
+        let mut engine = Engine::recover(epoch, options, live, plans, broker.survives_restart(), clock.now());
+        let intake = Intake::open(broker, epoch).await.map_err(TermError::Broker)?;
+        engine.listen(clock.now());
+        let echo = Echo::start(broker, move || clock.now().mono_ms).await.map_err(TermError::Broker)?;
+        let (outbox, confirms) = outbox::open(broker).await.map_err(TermError::Broker)?;
+        let from = Arc::clone(&coordinator.ledger);
+        let reading = tokio::spawn(async move { reading.finish(from.as_ref()).await });
+        let waiting = Waiting::default();
+        let metrics = Metrics::new(&opentelemetry::global::meter("backstitch"));
+        Ok(Self {
+            coordinator,
+            epoch,
+            engine,
+            catalog,
+            clock,
+            intake,
+            echo,
+            outbox,
+            confirms,
+            waiting,
+            committing: None,
+            room: Room::default(),
+            metrics,
+            observed: Instant::now(),
+            reading: Some(AbortOnDropHandle::new(reading)),
+            deferred: Vec::new(),
+        })
+    }
+
+    /// The catalog is complete: whoever waited for it has their turn.
+    fn catalog_read(&mut self, read: Result<Reading, LedgerError>) -> Result<(), TermError> {
+        self.catalog.take_in(read.map_err(TermError::Ledger)?);
+        for command in std::mem::take(&mut self.deferred) {
+            self.command(command);
+        }
+        Ok(())
+    }
+
+    /// The next commit may hold one more report. Somebody who waits for it does not wait for those that come later.
+    fn has_room(&self) -> bool {
+        self.waiting.replies.is_empty() && self.room.beyond(self.engine.pending_attempts())
+    }
+
+    /// Takes everything that has arrived, so that it goes into one commit.
+    fn take_what_is_there(&mut self) -> Result<(), TermError> {
+        for _ in 0..INPUTS_PER_TURN {
+            let mut taken = false;
+            if self.has_room()
+                && let Ok((report, acker)) = self.intake.reports.try_recv()
+            {
+                self.report(report, acker)?;
+                taken = true;
+            }
+            if let Ok(id) = self.confirms.try_recv() {
+                self.confirmed(id);
+                taken = true;
+            }
+            if let Ok(heartbeat) = self.intake.heartbeats.try_recv() {
+                self.heartbeat(&heartbeat);
+                taken = true;
+            }
+            if !taken {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, report: Report, acker: Acker) -> Result<(), TermError> {
+        if self.engine.is_outlived_by(&report) {
+            // Not acknowledged, so the broker gives it to the successor.
+            return Err(TermError::Deposed);
+        }
+        self.waiting.spans.extend(record_spans(&report));
+        self.time(&report);
+        self.engine.report(report, self.clock.now());
+        self.waiting.ackers.push(acker);
+        Ok(())
+    }
+
+    /// Takes the times of a report. Clocks of workers may be ahead of ours: then the wait counts as none.
+    fn time(&mut self, report: &Report) {
+        self.metrics.reported();
+        for news in &report.dispatches {
+            let DispatchReport::Outcomes { dispatch, outcomes, .. } = news else { continue };
+            let Some(first) = outcomes.first() else { continue };
+            if let Some(decided_us) = self.engine.unheard_since_us(*dispatch) {
+                self.metrics.started(micros(first.started_us.saturating_sub(decided_us)));
+            }
+            self.waiting.starts_us.push(first.started_us);
+        }
+    }
+
+    fn heartbeat(&mut self, heartbeat: &Heartbeat) {
+        match self.echo.sent_ms(heartbeat) {
+            Some(sent_ms) => self.engine.echo(sent_ms),
+            None if Echo::is_foreign(heartbeat) => {}
+            None => self.engine.heartbeat(heartbeat, self.clock.now()),
+        }
+        if self.observed.elapsed() >= OBSERVE_EVERY {
+            self.observe();
+        }
+    }
+
+    fn observe(&mut self) {
+        self.observed = Instant::now();
+        self.metrics.observe(&self.engine);
+    }
+
+    fn confirmed(&mut self, id: DispatchId) {
+        self.engine.confirmed(id, self.clock.now());
+    }
+
+    fn note_broker(&mut self, state: &mut watch::Receiver<ConnectionState>) {
+        let open = state.borrow_and_update().is_connected();
+        self.engine.broker_open(open);
+    }
+}
+
+/// A span of time that two clocks may disagree about.
+fn micros(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
