@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use backstitch_proto::id::WorkerId;
-use backstitch_proto::message::Heartbeat;
+use backstitch_proto::id::{DispatchId, WorkerId};
+use backstitch_proto::message::{Heartbeat, Held};
 
 /// A worker that was heard of within its lease.
 #[derive(Clone, Debug)]
@@ -25,11 +25,11 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Takes a heartbeat. `false`: it is older than one that is known.
-    pub(super) fn hear(&mut self, heartbeat: &Heartbeat, now_ms: u64, wall_us: i64) -> bool {
+    /// Takes a heartbeat. Gives what the one before it listed; `None` if this one is older than that.
+    pub(super) fn hear(&mut self, heartbeat: &Heartbeat, now_ms: u64, wall_us: i64) -> Option<Vec<Held>> {
         let known = self.workers.get(&heartbeat.worker);
         if known.is_some_and(|known| known.heartbeat.sequence >= heartbeat.sequence) {
-            return false;
+            return None;
         }
         let since_us = known.map_or(wall_us, |known| known.since_us);
         let changed = known.is_none_or(|known| {
@@ -38,11 +38,17 @@ impl Fleet {
                 || known.heartbeat.draining != heartbeat.draining
         });
         let state = WorkerState { heartbeat: heartbeat.clone(), seen_ms: now_ms, since_us };
-        self.workers.insert(heartbeat.worker, state);
+        let before = self.workers.insert(heartbeat.worker, state);
         if changed {
             self.count_slots();
         }
-        true
+        Some(before.map(|before| before.heartbeat.held).unwrap_or_default())
+    }
+
+    /// Whether the newest heartbeat of the worker names the dispatch.
+    pub(super) fn lists(&self, worker: WorkerId, dispatch: DispatchId) -> bool {
+        let state = self.workers.get(&worker);
+        state.is_some_and(|state| state.heartbeat.held.iter().any(|held| held.dispatch == dispatch))
     }
 
     /// Removes and returns the workers that have been silent since before `deadline_ms`.

@@ -37,7 +37,7 @@ const CANCEL_REPEAT_MS: u64 = 5_000;
 
 /// What becomes of the tasks of a dispatch that is given up.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     /// They had not begun, or were asked to stop: they go out again as if nothing had been.
     Spared,
     /// Their worker is gone.
@@ -49,9 +49,8 @@ impl Engine {
     pub fn heartbeat(&mut self, heartbeat: &Heartbeat, now: Now) {
         let worker = heartbeat.worker;
         let heard_ms = self.lease_clock_ms(now);
-        if !self.fleet.hear(heartbeat, heard_ms, now.wall_us) {
-            return;
-        }
+        let Some(before) = self.fleet.hear(heartbeat, heard_ms, now.wall_us) else { return };
+        self.unlist(worker, &before, &heartbeat.held);
         let (told_once, abandon_all) =
             (self.is_broken(Mutation::CancelOnce), self.is_broken(Mutation::AbandonLater));
         let mut unknown = Vec::new();
@@ -127,15 +126,18 @@ impl Engine {
         }
         match (reason, flight.holder) {
             (ReturnReason::Drain | ReturnReason::Interrupted, _) => self.give_up(id, Fate::Spared, now),
-            (ReturnReason::Redelivered, Holder::Worker(_)) => self.give_up(id, Fate::Lost, now),
+            (ReturnReason::Redelivered, Holder::Worker(holder)) if holder != worker => {
+                self.give_up(id, Fate::Lost, now);
+            }
             (ReturnReason::Redelivered, Holder::Unheard { .. }) => {}
-            (ReturnReason::Redelivered, Holder::Outbox | Holder::Broker { .. }) => {
+            // Or this worker itself had it, and its report is on its way, or was lost.
+            (ReturnReason::Redelivered, Holder::Outbox | Holder::Broker { .. } | Holder::Worker(_)) => {
                 self.wait_for_first(id, now);
             }
         }
     }
 
-    /// Gives the unknown worker that got this dispatch first the time of a lease to list it.
+    /// Gives whoever got this dispatch first the time of a lease to list it, or its report to come.
     fn wait_for_first(&mut self, id: DispatchId, now: Now) {
         let since_ms = self.lease_clock_ms(now);
         let Some(flight) = self.flights.get_mut(&id) else { return };
@@ -164,7 +166,7 @@ impl Engine {
         state.suspects -= &flight.remaining;
     }
 
-    fn give_up(&mut self, id: DispatchId, fate: Fate, now: Now) {
+    pub(super) fn give_up(&mut self, id: DispatchId, fate: Fate, now: Now) {
         let Some(flight) = self.flights.get(&id) else { return };
         let run_id = flight.run;
         let Some(run) = self.runs.get(&run_id) else { return };

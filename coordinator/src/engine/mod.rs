@@ -13,7 +13,7 @@
 //! - guess. A message that was delivered twice, a worker that fell silent, a result that comes late: each has one
 //!   rule ([`lease`], [`report`]), and the fence is always the dispatch id.
 //!
-//! Reading order: [`plan`], [`run`], [`dispatch`], [`report`], [`lease`], [`hearing`], [`recover`], [`invariant`].
+//! Reading order: [`plan`], [`run`], [`dispatch`], [`report`], [`lease`], [`hearing`], [`unlisted`], [`recover`], [`invariant`].
 
 mod dispatch;
 mod doubt;
@@ -32,6 +32,7 @@ mod report;
 mod retry;
 mod run;
 mod submit;
+mod unlisted;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -57,6 +58,7 @@ use fleet::Fleet;
 use flight::Flight;
 use hearing::Hearing;
 use run::RunState;
+use unlisted::Unlisted;
 
 use crate::ledger::Batch;
 
@@ -120,6 +122,10 @@ pub struct Engine {
     unconfirmed: BTreeSet<DispatchId>,
     /// Delivered twice before anybody listed them, oldest first; time of the clock of leases.
     unheard: VecDeque<(u64, DispatchId)>,
+    /// No longer listed by the worker that has them, oldest first.
+    unlisted: VecDeque<Unlisted>,
+    /// Echoes that found no report waiting.
+    idle_echoes: u64,
     doubt: Doubt,
     last_dispatch: DispatchId,
     /// Failed tasks by the time at which they become ready again.
@@ -157,6 +163,8 @@ impl Engine {
             flights: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
             unheard: VecDeque::new(),
+            unlisted: VecDeque::new(),
+            idle_echoes: 0,
             doubt: Doubt::default(),
             last_dispatch: DispatchId::before_first_of(epoch),
             delays: BTreeMap::new(),

@@ -22,6 +22,8 @@ pub(crate) enum Mutation {
     PublishFirst,
     /// Workers that fall silent keep what they held.
     NoLease,
+    /// A dispatch that its worker has stopped listing stays with it.
+    NoUnlisted,
     /// A second outcome of a task under the same dispatch counts again.
     NoFirstOutcome,
     /// A cancellation is broadcast once, and never again.

@@ -175,3 +175,39 @@ fn a_message_that_comes_twice_and_that_nobody_lists_goes_out_again_after_a_lease
     assert_ne!(again, dispatch);
     assert_eq!(engine.violations(), []);
 }
+
+/// A worker listed these dispatches, and then these.
+fn listed(engine: &mut Engine, first: &[DispatchId], then: &[DispatchId]) {
+    engine.heartbeat(&heartbeat(first), at(100));
+    engine.heartbeat(&Heartbeat { sequence: 2, ..heartbeat(then) }, at(200));
+}
+
+/// So many echoes find that no report is waiting.
+fn idle(engine: &mut Engine, echoes: u64) {
+    (0..echoes).for_each(|_| engine.intake_is_idle(at(300)));
+}
+
+#[test]
+fn a_dispatch_that_its_worker_lists_no_more_goes_out_again_once_no_report_can_be_on_its_way() {
+    let (lost, held) = (dispatch_id(1), dispatch_id(2));
+    let mut engine = recovered(2, 0, held);
+    engine.seal(at(0));
+    listed(&mut engine, &[lost, held], &[held]);
+    idle(&mut engine, 29);
+    assert_eq!(published(engine.seal(at(300))), [], "its report may be on its way");
+    idle(&mut engine, 1);
+    let [again] = published(engine.seal(at(300)))[..] else { panic!("one task goes out again") };
+    assert!(again != lost && again != held);
+    assert_eq!(engine.violations(), []);
+}
+
+#[test]
+fn a_dispatch_that_is_listed_again_stays_where_it_is() {
+    let dispatch = dispatch_id(1);
+    let mut engine = recovered(1, 0, dispatch);
+    engine.seal(at(0));
+    listed(&mut engine, &[dispatch], &[]);
+    engine.heartbeat(&Heartbeat { sequence: 3, ..heartbeat(&[dispatch]) }, at(300));
+    idle(&mut engine, 100);
+    assert_eq!(published(engine.seal(at(300))), []);
+}

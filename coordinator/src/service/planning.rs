@@ -12,11 +12,11 @@ use backstitch_proto::id::RunId;
 use backstitch_proto::mapping::Mapper;
 use backstitch_proto::message::{Executor, Invocation};
 use backstitch_proto::partition::{NoDynamicKeys, PartitionSubset, Partitions, PartitionsDefinition};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::catalog::Catalog;
-use super::command::{Filter, PlanPreview, PlannedTasks, Submission, SubmissionError};
+use super::command::{Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError};
 use super::missing;
 use crate::engine::{AssetPlan, PoolUse, RunPlan, Upstream};
 use crate::ledger::{PlannedAsset, RunOrigin, RunRecord};
@@ -77,12 +77,9 @@ pub(super) fn plan(
             Filter::Failed => subset.intersection(&status.failed),
         };
         let mut tasks = planned_tasks(name.as_str(), &partitions, &subset, &targets);
-        for edge in definitions.upstreams(name.as_str()) {
-            let Some(upstream) = catalog.asset_at(edge.upstream.as_str(), now) else { continue };
-            match missing::waits(edge, &upstream.partitions, &partitions, &targets) {
-                Ok(waits) => tasks.waits.extend(waits),
-                Err(problem) => problems.push(format!("asset \"{name}\", {problem}")),
-            }
+        match waits(name.as_str(), &partitions, &targets, catalog, now) {
+            Ok(waits) => tasks.waits = waits,
+            Err(missing) => problems.extend(missing),
         }
         planned.preview.assets.push(tasks);
         planned.preview.tasks += targets.len();
@@ -95,25 +92,55 @@ pub(super) fn plan(
 /// What is left of an ended run: its tasks that did not succeed, in today's partition spaces.
 ///
 /// `ended` is the run, bound to the definitions that it was pinned to; `succeeded` has one set per asset of it.
+///
+/// # Errors
+/// When tasks need upstream partitions that do not exist (any more).
 pub(super) fn rest_of(
     ended: &RunPlan,
     succeeded: &[PartitionSubset],
     catalog: &mut Catalog,
     now_us: i64,
-) -> Planned {
+) -> Result<Planned, SubmissionError> {
     let now = DateTime::from_timestamp_micros(now_us).unwrap_or_default();
+    let mut problems = Vec::new();
     let mut planned = Planned { preview: PlanPreview::default(), assets: Vec::new() };
     for (at, (before, asset)) in ended.record.assets.iter().zip(&ended.assets).enumerate() {
         // An asset or a partition that is no longer defined has nothing to retry.
         let Some(status) = catalog.asset_at(&asset.name, now) else { continue };
         let rest =
             succeeded.get(at).map_or_else(|| before.targets.clone(), |done| before.targets.difference(done));
-        let targets = asset.partitions.carry_over(&rest, &status.partitions).subset;
-        planned.preview.assets.push(planned_tasks(&asset.name, &status.partitions, &targets, &targets));
+        let partitions = status.partitions.clone();
+        let targets = asset.partitions.carry_over(&rest, &partitions).subset;
+        let mut tasks = planned_tasks(&asset.name, &partitions, &targets, &targets);
+        match waits(&asset.name, &partitions, &targets, catalog, now) {
+            Ok(waits) => tasks.waits = waits,
+            Err(missing) => problems.extend(missing),
+        }
+        planned.preview.assets.push(tasks);
         planned.preview.tasks += targets.len();
         planned.assets.push(PlannedAsset { asset: Arc::clone(&asset.name), targets });
     }
-    planned
+    if problems.is_empty() { Ok(planned) } else { Err(SubmissionError { problems }) }
+}
+
+/// What the tasks of an asset wait for; everything that they need and that will never exist is a problem.
+fn waits(
+    name: &str,
+    partitions: &Partitions,
+    targets: &PartitionSubset,
+    catalog: &mut Catalog,
+    now: DateTime<Utc>,
+) -> Result<Vec<PlannedWait>, Vec<String>> {
+    let definitions = catalog.definitions();
+    let (mut waits, mut problems) = (Vec::new(), Vec::new());
+    for edge in definitions.upstreams(name) {
+        let Some(upstream) = catalog.asset_at(edge.upstream.as_str(), now) else { continue };
+        match missing::waits(edge, &upstream.partitions, partitions, targets) {
+            Ok(wait) => waits.extend(wait),
+            Err(problem) => problems.push(format!("asset \"{name}\", {problem}")),
+        }
+    }
+    if problems.is_empty() { Ok(waits) } else { Err(problems) }
 }
 
 /// The row of the run that a submission becomes.

@@ -33,6 +33,10 @@ impl<M> Bag<M> {
         (self.messages[at].0 <= now_ms).then(|| self.messages.swap_remove(at).1)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// Nothing is late any more.
     pub(super) fn hurry(&mut self) {
         self.messages.iter_mut().for_each(|(due_ms, _)| *due_ms = 0);

@@ -286,6 +286,11 @@ impl World {
         let taken = self.broker.reports.take(&mut self.rng, self.now.mono_ms);
         if let Some(report) = taken {
             let epoch = self.leader.epoch;
+            if self.happens(self.faults.broken_promise * 5) {
+                return self.note(|| {
+                    format!("the broker loses the report of {}, which it had confirmed", summary(&report))
+                });
+            }
             if self.leader.engine().is_outlived_by(&report) {
                 self.note(|| format!("leader {epoch} learns from {} that it was deposed", summary(&report)));
                 self.leader.deposed = true;
@@ -312,6 +317,9 @@ impl World {
                 };
                 reader.engine_mut().heartbeat(&heartbeat, self.now);
             }
+        }
+        if self.broker.reports.is_empty() {
+            self.leader.engine_mut().intake_is_idle(self.now);
         }
     }
 

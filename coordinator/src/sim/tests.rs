@@ -90,7 +90,8 @@ fn an_engine_without_leases_is_caught() {
 
 #[test]
 fn an_engine_that_counts_a_repeated_outcome_is_caught() {
-    assert_caught(&["CONSERVE", "COUNT", "BUDGET"], Mutation::NoFirstOutcome);
+    // Two executions of one dispatch that end differently, the second before it is closed: once in 1,000 seeds.
+    assert_caught_within(SEEDS, &["CONSERVE", "COUNT", "BUDGET"], Mutation::NoFirstOutcome);
 }
 
 #[test]
@@ -102,6 +103,11 @@ fn an_engine_that_tells_of_a_cancellation_only_once_is_caught() {
 #[test]
 fn a_deposed_leader_that_ends_the_work_of_its_successor_is_caught() {
     assert_caught(&["LIVE"], Mutation::AbandonLater);
+}
+
+#[test]
+fn an_engine_that_waits_for_ever_for_a_report_that_the_broker_lost_is_caught() {
+    assert_caught(&["LIVE"], Mutation::NoUnlisted);
 }
 
 #[test]

@@ -108,10 +108,7 @@ impl SimWorker {
             held.unacknowledged += u32::from(delivery.redelivered);
             return None;
         }
-        if self.settled.contains(&id) {
-            return None;
-        }
-        if delivery.redelivered {
+        if delivery.redelivered || self.settled.contains(&id) {
             return Some(
                 self.report(DispatchReport::Returned { dispatch: id, reason: ReturnReason::Redelivered }),
             );

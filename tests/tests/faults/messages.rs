@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use backstitch_broker::{Broker, Outgoing, RabbitMq, Target, Topology, dead_letter_queue, header};
 use backstitch_proto::message::{CONTROL_FANOUT, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue};
-use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
+use backstitch_tests::cluster::{Broker as Brokers, Cluster, PATIENCE, Project, Shape};
 use backstitch_tests::wait::wait_for;
 
 /// The bytes that every version of every message is held against.
@@ -124,6 +124,31 @@ async fn every_version_that_ever_was_is_understood_by_the_programs_of_today() ->
     }
     let run = cluster.submit().await?;
     cluster.finish(&run).await
+}
+
+/// Results that the broker had confirmed are gone with a purged queue, whoever leads then: made again, and once in the
+/// ledger. The only worker is the one that has already settled these dispatches.
+#[tokio::test]
+async fn results_that_the_broker_lost_are_made_again() -> Result<()> {
+    let shape = Shape { workers: 1, slots: 6, broker: Brokers::Own, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
+    let run = cluster.submit().await?;
+    cluster.until_begun(6).await?;
+    cluster.coordinators.remove(0).process.kill().await?;
+    cluster.project.open_gate()?;
+    let broker = cluster.rabbitmq(0)?;
+    // A delivery is acknowledged once its report is confirmed.
+    let settled = format!("{}\t0", task_queue("default"));
+    wait_for("all results to be at the broker", PATIENCE, async || {
+        let queues = broker.ctl(["list_queues", "-q", "name", "messages"]).await.ok()?;
+        queues.lines().any(|line| line == settled).then_some(())
+    })
+    .await?;
+    broker.ctl(["purge_queue", REPORT_QUEUE]).await?;
+    cluster.add_coordinator().await?;
+    cluster.finish(&run).await?;
+    ensure!(cluster.project.journal()?.begun() == 12, "every task runs twice");
+    Ok(())
 }
 
 /// F13, F19. A later version, another kind, too much, too little, too large: dead-lettered with the reason, and

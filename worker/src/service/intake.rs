@@ -76,7 +76,7 @@ async fn receive(shared: &Arc<Shared>, delivery: Delivery) {
             debug!(%id, "a duplicate dispatch was dropped");
             let _ = acker.ack().await;
         }
-        Admission::Redelivered(acker) => {
+        Admission::HandBack(acker) => {
             shared.reporter.refused(id, ReturnReason::Redelivered, acker).await;
         }
     }

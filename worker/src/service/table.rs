@@ -4,8 +4,8 @@
 //!            admit                 start                 settle
 //!   delivery ─────▶ held, waiting ───────▶ held, running ───────▶ remembered
 //!      │                  └────────────── settle ───────────────────▲
-//!      ├─ duplicate: known here, acknowledge and forget
-//!      └─ redelivered: perhaps started elsewhere, hand back
+//!      ├─ duplicate of what is held: acknowledge and forget
+//!      └─ redelivered, or settled before: hand back
 //! ```
 //!
 //! A dispatch stays held until everything that is to be said of it is confirmed, so that heartbeats name it, and the
@@ -49,12 +49,12 @@ struct Entry<A> {
 pub(crate) enum Admission<A> {
     /// It is held now; this tells it to stop.
     Held(StopSignal),
-    /// It is known here: acknowledge.
+    /// It is held already: acknowledge.
     Duplicate(A),
     /// The delivery is held with the one that is known here; its acker was kept.
     Joined,
-    /// Somebody may have started it: hand back.
-    Redelivered(A),
+    /// Somebody has had it, and may have started it: hand back.
+    HandBack(A),
 }
 
 impl<A> Table<A> {
@@ -80,11 +80,9 @@ impl<A> Table<A> {
             }
             return Admission::Duplicate(acker);
         }
-        if self.settled.get(&dispatch.id).is_some() {
-            return Admission::Duplicate(acker);
-        }
-        if redelivered {
-            return Admission::Redelivered(acker);
+        // What this worker has settled comes again if the coordinator never got the report: it decides.
+        if redelivered || self.settled.get(&dispatch.id).is_some() {
+            return Admission::HandBack(acker);
         }
         let (stopper, signal) = stop::channel();
         // A run can be taken up again after it was cancelled: only what was made before counts. A clock that is off

@@ -17,19 +17,19 @@ fn hold(table: &mut Table<u8>, dispatch: &Dispatch, acker: u8) -> StopSignal {
 }
 
 #[test]
-fn a_dispatch_that_is_held_or_was_settled_is_a_duplicate() {
+fn a_copy_of_what_is_held_is_a_duplicate_and_of_what_was_settled_is_handed_back() {
     let mut table = Table::new();
     hold(&mut table, &dispatch(1), 10);
     assert!(matches!(table.admit(&dispatch(1), false, 11, Instant::now()), Admission::Duplicate(11)));
     assert_eq!(table.settle(DispatchId(1)), [10]);
-    assert!(matches!(table.admit(&dispatch(1), false, 12, Instant::now()), Admission::Duplicate(12)));
-    assert!(matches!(table.admit(&dispatch(1), true, 13, Instant::now()), Admission::Duplicate(13)));
+    assert!(matches!(table.admit(&dispatch(1), false, 12, Instant::now()), Admission::HandBack(12)));
+    assert!(matches!(table.admit(&dispatch(1), true, 13, Instant::now()), Admission::HandBack(13)));
 }
 
 #[test]
 fn a_redelivered_dispatch_is_never_taken_in() {
     let mut table = Table::new();
-    assert!(matches!(table.admit(&dispatch(1), true, 10, Instant::now()), Admission::Redelivered(10)));
+    assert!(matches!(table.admit(&dispatch(1), true, 10, Instant::now()), Admission::HandBack(10)));
     assert_eq!(table.held(), []);
 }
 

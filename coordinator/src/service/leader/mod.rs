@@ -232,7 +232,12 @@ impl<'a> Leader<'a> {
 
     fn heartbeat(&mut self, heartbeat: &Heartbeat) {
         match self.echo.sent_ms(heartbeat) {
-            Some(sent_ms) => self.engine.echo(sent_ms),
+            Some(sent_ms) => {
+                self.engine.echo(sent_ms);
+                if self.intake.reports.is_empty() && self.has_room() {
+                    self.engine.intake_is_idle(self.clock.now());
+                }
+            }
             None if Echo::is_foreign(heartbeat) => {}
             None => self.engine.heartbeat(heartbeat, self.clock.now()),
         }

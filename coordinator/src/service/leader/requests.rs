@@ -64,7 +64,8 @@ impl Leader<'_> {
         succeeded: &[PartitionSubset],
         now: Now,
     ) -> Result<Submitted, HandleError> {
-        let planned = planning::rest_of(ended, succeeded, &mut self.catalog, now.wall_us);
+        let planned = planning::rest_of(ended, succeeded, &mut self.catalog, now.wall_us)
+            .map_err(HandleError::Submission)?;
         let record = &ended.record;
         let submission = Submission {
             assets: Some(record.selection.clone()),

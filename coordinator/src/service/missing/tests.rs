@@ -169,3 +169,16 @@ fn a_leader_that_takes_over_goes_on_waiting_and_starts_what_came_in_between() {
         assert_eq!(counts(&engine, id).ready, ready, "{time}");
     }
 }
+
+#[test]
+fn a_retry_under_definitions_that_have_become_stricter_is_refused_as_a_submission_is() {
+    let (before, record) = record("{kind: time_window, missing: skip}", "2024-03-10-00:00...");
+    let ended = planning::bind(&before, record).expect("what was planned can be bound");
+    let retry = |definitions: &Arc<Definitions>| {
+        let mut catalog = Catalog::empty(definitions, NOON.parse().expect("a time"));
+        planning::rest_of(&ended, &[], &mut catalog, at_us(NOON))
+    };
+    assert_eq!(retry(&before).expect("nothing is needed").preview.tasks, 12);
+    let Err(refused) = retry(&project("{kind: time_window}")) else { panic!("the day does not exist") };
+    assert!(refused.to_string().contains("need partitions of \"daily\" that do not exist"), "{refused}");
+}

@@ -77,7 +77,7 @@ async fn a_redelivered_dispatch_is_handed_back_and_never_executed() {
 }
 
 #[tokio::test]
-async fn a_duplicate_of_a_held_or_finished_dispatch_is_dropped() {
+async fn a_copy_of_a_held_dispatch_is_dropped_and_of_a_finished_one_handed_back() {
     let mut world = World::new().await;
     let gate = Arc::new(Semaphore::new(0));
     let worker = world.start(options(), |builder| builder.asset("asset", gated(&gate)));
@@ -88,8 +88,8 @@ async fn a_duplicate_of_a_held_or_finished_dispatch_is_dropped() {
     assert_eq!(world.next_outcomes().await, (1, vec![(0, Verdict::Succeeded)]));
     world.heartbeat(|heartbeat| heartbeat.held.is_empty()).await;
     world.send(&dispatch(1, &["a"])).await;
-    world.send(&dispatch(2, &["quick"])).await;
-    assert_eq!(world.next_outcomes().await, (2, vec![(0, Verdict::Succeeded)]));
+    let expected = DispatchReport::Returned { dispatch: DispatchId(1), reason: ReturnReason::Redelivered };
+    assert_eq!(world.next_news().await, expected);
     worker.stop().await;
     world.assert_queue_is_empty().await;
 }
