@@ -58,6 +58,21 @@ fn an_ended_run_is_retried_for_what_did_not_succeed() {
 }
 
 #[test]
+fn a_retry_keeps_the_job_and_its_config() {
+    let project = Project::new();
+    project.run(&["backfill", "raw"]).expect(0);
+    // With the job's factor of 0 it fails, with the default it would succeed.
+    project.run(&["backfill", "--job", "strict", "--partitions", "2024-01-02"]).expect(1);
+    project.run(&["runs", "retry", "latest"]).expect(1);
+    let runs = project.json(&["runs", "list"]);
+    assert_eq!(
+        (&runs[0]["request"]["job"], &runs[0]["status"]),
+        (&"strict".into(), &"failed".into()),
+        "{runs}"
+    );
+}
+
+#[test]
 fn a_plan_says_what_would_run_and_runs_nothing() {
     let project = Project::new();
     let plan = project.json(&[

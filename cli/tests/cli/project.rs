@@ -27,11 +27,12 @@ assets:
     deps: [raw]
     config:
       factor: { type: int, default: 1 }
-    command: [sh, -c, "exit 0"]
+    command: [sh, -c, "test $0 = 1", "{{config.factor}}"]
   slow:
     command: [sh, -c, "touch started; while ! test -e go; do sleep 0.02; done"]
 jobs:
   daily: { select: "raw sum" }
+  strict: { select: sum, config: { factor: 0 } }
 "#;
 
 const RAW: &str = r#"

@@ -9,7 +9,8 @@
 //! - A pool, and a run's own bound, count dispatches in flight: a dispatch executes its tasks one after the other,
 //!   so the number of running tasks is never larger, at any instant.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use backstitch_proto::id::{DispatchId, RunId};
@@ -17,7 +18,7 @@ use backstitch_proto::partition::PartitionSubset;
 
 use super::flight::{Flight, Holder};
 use super::retry::PROBATION_LOSSES;
-use super::run::AssetState;
+use super::run::{AssetState, RunState};
 use super::{Effect, Engine, Now, Options};
 use crate::ledger::DispatchRecord;
 
@@ -67,11 +68,8 @@ impl Pace {
     }
 }
 
-/// A dispatch that is about to be made.
-struct Choice {
-    run: RunId,
-    asset: usize,
-}
+/// Where a run stands in the fair queue: class, dispatches received, age.
+type Rank = (Reverse<i32>, u64, RunId);
 
 impl Engine {
     /// Fills the windows.
@@ -79,30 +77,27 @@ impl Engine {
         if !self.broker_open {
             return;
         }
-        for _ in 0..DECISIONS_MAX {
-            let Some(choice) = self.choose() else { return };
-            self.take_off(&choice, now);
+        let mut classes = self.flights_by_class();
+        let mut queue: BinaryHeap<Reverse<Rank>> = self.runs.values().map(|run| Reverse(rank(run))).collect();
+        let mut decided = 0;
+        while decided < DECISIONS_MAX
+            && let Some(Reverse((Reverse(class), _, id))) = queue.pop()
+        {
+            // Windows only fill up here: a run that has nothing to send, or no room for it, is not looked at again.
+            let of_class = classes.range(class..).map(|(_, flights)| flights).sum();
+            let Some(asset) = self.runs.get(&id).and_then(|run| self.choose_asset(run, of_class)) else {
+                continue;
+            };
+            self.take_off(id, asset, now);
+            decided += 1;
+            *classes.entry(class).or_default() += 1;
+            queue.extend(self.runs.get(&id).map(|run| Reverse(rank(run))));
         }
     }
 
     /// Where a run that comes now stands in the fair queue: beside those that wait, not before them.
     pub(super) fn first_pass(&self) -> u64 {
         self.runs.values().map(|run| run.pass).min().unwrap_or(0)
-    }
-
-    fn choose(&self) -> Option<Choice> {
-        let classes = self.flights_by_class();
-        self.runs
-            .iter()
-            .filter(|(_, run)| !run.paused && !run.cancelling)
-            .filter(|(_, run)| run.record.max_parallel.is_none_or(|bound| run.flights < bound))
-            .filter_map(|(id, run)| {
-                let of_class = classes.range(run.record.priority..).map(|(_, flights)| flights).sum();
-                let asset = self.choose_asset(&run.assets, of_class)?;
-                Some(((-i64::from(run.record.priority), run.pass, *id), asset))
-            })
-            .min_by_key(|(rank, _)| *rank)
-            .map(|((_, _, run), asset)| Choice { run, asset })
     }
 
     /// Dispatches in flight per priority class.
@@ -114,8 +109,12 @@ impl Engine {
         classes
     }
 
-    fn choose_asset(&self, assets: &[AssetState], of_class: u32) -> Option<usize> {
-        assets
+    fn choose_asset(&self, run: &RunState, of_class: u32) -> Option<usize> {
+        let bound = run.record.max_parallel.unwrap_or(u32::MAX);
+        if run.paused || run.cancelling || run.flights >= bound {
+            return None;
+        }
+        run.assets
             .iter()
             .enumerate()
             .filter(|(_, state)| self.has_ready(state) && self.has_room(state, of_class))
@@ -157,9 +156,9 @@ impl Engine {
     }
 
     /// Packs ready tasks into a dispatch and sends it on its way.
-    fn take_off(&mut self, choice: &Choice, now: Now) {
-        let Some(run) = self.runs.get_mut(&choice.run) else { return };
-        let state = &mut run.assets[choice.asset];
+    fn take_off(&mut self, run_id: RunId, asset: usize, now: Now) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let state = &mut run.assets[asset];
         let slots = self.fleet.slots(&state.plan.queue);
         let pace = self.pace.get(&state.plan.name).copied();
         let withheld = match state.losses.at_least(PROBATION_LOSSES) {
@@ -188,9 +187,9 @@ impl Engine {
         self.unconfirmed.insert(id);
         self.batch.dispatches.push(DispatchRecord {
             id,
-            run: choice.run,
+            run: run_id,
             // A project has at most 10,000 assets.
-            asset_index: choice.asset as u16,
+            asset_index: asset as u16,
             attempt,
             announce_start,
             created_us: now.wall_us,
@@ -198,8 +197,8 @@ impl Engine {
         });
         self.effects.push(Effect::Publish(id));
         let flight = Flight {
-            run: choice.run,
-            asset: choice.asset,
+            run: run_id,
+            asset,
             attempt,
             announce_start,
             on_probation,
@@ -233,6 +232,10 @@ impl Engine {
         }
         Some(flight)
     }
+}
+
+fn rank(run: &RunState) -> Rank {
+    (Reverse(run.record.priority), run.pass, run.record.id)
 }
 
 /// Takes the ready tasks that go out together: all of the same attempt, in order of their ordinals.

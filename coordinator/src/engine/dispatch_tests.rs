@@ -102,3 +102,18 @@ fn no_more_tiny_tasks_are_in_flight_than_keep_the_ledger_busy() {
     let dispatches = seal(&mut engine).dispatches;
     assert_eq!(dispatches[0].ordinals.len(), 1_000, "a message has a limit of its own");
 }
+
+#[test]
+fn the_idempotency_key_of_a_run_is_known_while_it_lives_and_after_it_ended() {
+    let mut engine = engine();
+    let mut keyed = plan(1, 0);
+    keyed.record.client_key = Some("nightly".to_owned());
+    let id = keyed.record.id;
+    engine.submit(keyed, "{}".into(), NOW);
+    assert_eq!(engine.run_by_client_key("nightly"), Some(id));
+    seal(&mut engine);
+    engine.cancel(id, NOW).expect("a live run");
+    assert_eq!(engine.run_ids().count(), 0, "nobody executes anything of it");
+    assert_eq!(engine.run_by_client_key("nightly"), Some(id));
+    assert_eq!(engine.run_by_client_key("weekly"), None);
+}

@@ -116,6 +116,8 @@ pub struct Engine {
     options: Options,
     /// Runs that are not terminal.
     runs: BTreeMap<RunId, RunState>,
+    /// Idempotency keys of runs that ended lately, oldest first.
+    ended_keys: VecDeque<(String, RunId)>,
     /// Dispatches that are not closed.
     flights: BTreeMap<DispatchId, Flight>,
     /// Published or about to be, and not confirmed.
@@ -160,6 +162,7 @@ impl Engine {
         Self {
             options,
             runs: BTreeMap::new(),
+            ended_keys: VecDeque::new(),
             flights: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
             unheard: VecDeque::new(),

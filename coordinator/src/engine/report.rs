@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use backstitch_proto::id::{DispatchId, RunId, WorkerId};
 use backstitch_proto::message::{
-    CheckResult, DispatchReport, MetadataValue, Outcome, Report, Severity, TraceContext, Verdict,
+    CheckResult, DispatchReport, Failure, FailureKind, MetadataValue, Outcome, Report, Severity,
+    TraceContext, Verdict,
 };
 use backstitch_proto::partition::PartitionSubset;
 use serde_json::{Map, Value, json};
@@ -57,16 +58,40 @@ impl Engine {
                     }
                 }
                 DispatchReport::Outcomes { dispatch, trace, outcomes } => {
-                    self.outcomes(worker, dispatch, trace, outcomes, now);
+                    self.outcomes(Some(worker), dispatch, trace, outcomes, now);
                 }
                 DispatchReport::Returned { dispatch, reason } => self.returned(worker, dispatch, reason, now),
             }
         }
     }
 
+    /// The message of a dispatch cannot be sent, now or ever: its tasks fail, and say why.
+    pub fn unpublishable(&mut self, id: DispatchId, why: &str, now: Now) {
+        self.unconfirmed.remove(&id);
+        let Some(flight) = self.flights.get(&id) else { return };
+        let failure = Failure {
+            kind: FailureKind::NotStarted,
+            message: format!("its message cannot be sent: {why}"),
+            detail: None,
+            retryable: false,
+        };
+        let failed = |ordinal| Outcome {
+            ordinal,
+            started_us: now.wall_us,
+            finished_us: now.wall_us,
+            verdict: Verdict::Failed(failure.clone()),
+            metadata: Vec::new(),
+            data_version: None,
+            checks: Vec::new(),
+            output: None,
+        };
+        let outcomes = flight.remaining.iter().map(failed).collect();
+        self.outcomes(None, id, None, outcomes, now);
+    }
+
     fn outcomes(
         &mut self,
-        worker: WorkerId,
+        worker: Option<WorkerId>,
         id: DispatchId,
         trace: Option<TraceContext>,
         outcomes: Vec<Outcome>,
@@ -127,7 +152,7 @@ fn accept(
     run: &mut RunState,
     flight: &Flight,
     id: DispatchId,
-    worker: WorkerId,
+    worker: Option<WorkerId>,
     trace: Option<TraceContext>,
     outcome: Outcome,
     now: Now,
@@ -173,7 +198,7 @@ fn accept(
     changed.executed += 1;
     changed.duration_us += outcome.finished_us.saturating_sub(outcome.started_us);
     Some(AttemptRecord {
-        worker: Some(worker),
+        worker,
         started_us: outcome.started_us,
         finished_us: outcome.finished_us,
         metadata_json: metadata_json(outcome.metadata),

@@ -14,6 +14,10 @@ use super::run::RunState;
 use super::{Effect, Engine, Now};
 use crate::ledger::RunChange;
 
+/// Idempotency keys that are remembered after their run has ended. Whoever submits asks the ledger first, so this only
+/// has to cover runs that end between that question and its arrival here.
+const ENDED_KEYS: usize = 1_000;
+
 /// A request cannot be carried out.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RequestError {
@@ -113,6 +117,11 @@ impl Engine {
         let finished = RunChange::Finished { status, at_us: now.wall_us, counts: run.final_counts() };
         self.batch.changes.push((id, finished));
         self.effects.push(Effect::Finished { run: id, status });
-        self.runs.remove(&id);
+        if let Some(key) = self.runs.remove(&id).and_then(|run| run.record.client_key) {
+            self.ended_keys.push_back((key, id));
+            if self.ended_keys.len() > ENDED_KEYS {
+                self.ended_keys.pop_front();
+            }
+        }
     }
 }

@@ -211,3 +211,18 @@ fn a_dispatch_that_is_listed_again_stays_where_it_is() {
     idle(&mut engine, 100);
     assert_eq!(published(engine.seal(at(300))), []);
 }
+
+#[test]
+fn the_tasks_of_a_message_that_can_never_be_sent_fail_and_say_why() {
+    let mut engine = recovered(2, 0, DispatchId::before_first_of(Epoch(1)));
+    engine.seal(at(0));
+    engine.unpublishable(dispatch_id(1), "the message is too large", at(10));
+    let sealed = engine.seal(at(10)).expect("an attempt ended");
+    let [failed] = sealed.batch.attempts.as_slice() else { panic!("{:?}", sealed.batch.attempts) };
+    let AttemptResult::Failed { failure, terminal: true } = &failed.result else {
+        panic!("{:?}", failed.result)
+    };
+    assert_eq!(failure.message, "its message cannot be sent: the message is too large");
+    assert_eq!((failed.worker, sealed.batch.closed.as_slice()), (None, &[dispatch_id(1)][..]));
+    assert_eq!(engine.violations(), []);
+}

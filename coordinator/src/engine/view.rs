@@ -96,7 +96,9 @@ impl Engine {
 
     /// The id of the live run that was submitted under this key.
     pub fn run_by_client_key(&self, key: &str) -> Option<RunId> {
-        self.runs.values().find(|run| run.record.client_key.as_deref() == Some(key)).map(|run| run.record.id)
+        let live = self.runs.values().find(|run| run.record.client_key.as_deref() == Some(key));
+        let ended = || self.ended_keys.iter().find(|(ended, _)| ended == key);
+        live.map(|run| run.record.id).or_else(|| ended().map(|(_, run)| *run))
     }
 
     /// The tasks of an asset of a live run that are in a state, with the partition space that they count in.

@@ -32,7 +32,7 @@ pub(super) struct Catalog {
 /// The state of one asset.
 #[derive(Clone, Debug)]
 pub(super) struct AssetStatus {
-    /// The partitions that exist, as of the last look.
+    /// The partitions that existed at the last look.
     pub(super) partitions: Partitions,
     pub(super) materialized: PartitionSubset,
     /// Their last task failed, after the last materialization if there is one.
@@ -150,10 +150,6 @@ impl Catalog {
         &self.fingerprint
     }
 
-    pub(super) fn asset(&self, name: &str) -> Option<&AssetStatus> {
-        self.assets.get(name)
-    }
-
     /// The state of an asset over the partitions that exist at `now`.
     pub(super) fn asset_at(&mut self, name: &str, now: DateTime<Utc>) -> Option<&AssetStatus> {
         let status = self.assets.get_mut(name)?;
@@ -226,7 +222,7 @@ assets:
         catalog.apply(vec![change("b", true), change("e", true), change("c", false)]);
         catalog.apply(vec![change("d", true), change("d", false)]);
         catalog.take_in(reading);
-        let status = catalog.asset("readings").expect("the asset");
+        let status = catalog.asset_at("readings", Utc::now()).expect("the asset");
         assert_eq!(status.materialized, PartitionSubset::from_ordinals([0, 1, 2, 3, 4]));
         assert_eq!(status.failed, PartitionSubset::from_ordinals([2, 3]));
     }

@@ -16,7 +16,7 @@ use crate::ledger::RunOrigin;
 pub(super) type Reply<T> = oneshot::Sender<Result<T, HandleError>>;
 
 /// A look at the leader's state. Runs inside the leader loop, so it must be short.
-pub(super) type Look = Box<dyn FnOnce(&Engine, &Catalog) + Send>;
+pub(super) type Look = Box<dyn FnOnce(&Engine, &mut Catalog) + Send>;
 
 pub(super) enum Command {
     Submit {

@@ -6,6 +6,7 @@ use backstitch_broker::{Broker, ConnectionState};
 use backstitch_proto::definition::Definitions;
 use backstitch_proto::id::{Epoch, RunId};
 use backstitch_proto::partition::PartitionSubset;
+use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -200,8 +201,8 @@ impl Handle {
         limit: usize,
     ) -> Result<Option<AssetStatusView>, HandleError> {
         let asset = asset.to_owned();
-        let look = move |engine: &Engine, catalog: &Catalog| {
-            asset_status(engine, catalog, &asset, cursor, limit.min(RANGES_MAX))
+        let look = move |engine: &Engine, catalog: &mut Catalog| {
+            asset_status(engine, catalog, &asset, Utc::now(), cursor, limit.min(RANGES_MAX))
         };
         self.ask(look, Command::LookUp).await
     }
@@ -265,11 +266,12 @@ impl Handle {
 
     async fn ask<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Engine, &Catalog) -> T + Send + 'static,
+        look: impl FnOnce(&Engine, &mut Catalog) -> T + Send + 'static,
         command: impl FnOnce(Look) -> Command,
     ) -> Result<T, HandleError> {
         let (reply, answer) = oneshot::channel();
-        let look = Box::new(move |engine: &Engine, catalog: &Catalog| _ = reply.send(look(engine, catalog)));
+        let look =
+            Box::new(move |engine: &Engine, catalog: &mut Catalog| _ = reply.send(look(engine, catalog)));
         self.commands.send(command(look)).await.map_err(|_| HandleError::NotLeading)?;
         answer.await.map_err(|_| HandleError::NotLeading)
     }
@@ -277,15 +279,39 @@ impl Handle {
 
 fn asset_status(
     engine: &Engine,
-    catalog: &Catalog,
+    catalog: &mut Catalog,
     asset: &str,
+    now: DateTime<Utc>,
     cursor: u32,
     limit: usize,
 ) -> Option<AssetStatusView> {
-    let AssetStatus { partitions, materialized, failed } = catalog.asset(asset)?;
+    let AssetStatus { partitions, materialized, failed } = catalog.asset_at(asset, now)?;
     let mut in_progress = PartitionSubset::default();
     for (space, subset) in engine.in_progress(asset) {
         in_progress |= &space.carry_over(&subset, partitions).subset;
     }
     Some(AssetStatusView::new(asset, partitions, materialized, failed, &in_progress, cursor, limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use backstitch_proto::id::Epoch;
+
+    use super::*;
+    use crate::engine::Options;
+
+    #[test]
+    fn a_day_that_is_over_is_shown_without_anybody_submitting() {
+        let yaml = "assets: {a: {partitions: {kind: daily, start: 2024-01-01}, command: [x]}}";
+        let definitions = Arc::new(Definitions::from_yaml("backstitch.yaml", yaml).expect("a valid project"));
+        let engine = Engine::new(Epoch(1), Options::default());
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("an instant");
+        let mut catalog = Catalog::empty(&definitions, at("2024-01-05T12:00:00Z"));
+        let mut total = |now| {
+            let status = asset_status(&engine, &mut catalog, "a", now, 0, RANGES_MAX).expect("the asset");
+            status.counts.total
+        };
+        assert_eq!(total(at("2024-01-05T23:59:59Z")), 4);
+        assert_eq!(total(at("2024-01-06T00:00:00Z")), 5);
+    }
 }

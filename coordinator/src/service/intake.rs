@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Reports that are unacknowledged at most. They are acknowledged after the commit, so this many are inside one
-/// commit and the next; a report holds up to a thousand outcomes.
-const REPORT_PREFETCH: u16 = 512;
+/// commit and the next; a report holds up to a thousand outcomes, and up to a megabyte.
+const REPORT_PREFETCH: u16 = 256;
 
 /// Heartbeats are acknowledged as soon as they are read.
 const HEARTBEAT_PREFETCH: u16 = 256;
@@ -22,10 +22,18 @@ const HEARTBEAT_PREFETCH: u16 = 256;
 /// Reports that wait between consumer and engine: the prefetch is the real bound.
 const CHANNEL: usize = 64;
 
+/// A report, to be acknowledged once its effect is durable.
+pub(super) struct Delivered {
+    pub(super) report: Report,
+    /// Size of its message.
+    pub(super) bytes: usize,
+    pub(super) acker: Acker,
+}
+
 /// What came in.
 pub(super) struct Intake {
-    /// Reports, to be acknowledged once their effect is durable.
-    pub(super) reports: mpsc::Receiver<(Report, Acker)>,
+    /// Reports.
+    pub(super) reports: mpsc::Receiver<Delivered>,
     /// Heartbeats.
     pub(super) heartbeats: mpsc::Receiver<Heartbeat>,
     /// Ends the consumers when dropped.
@@ -48,11 +56,12 @@ impl Intake {
     }
 }
 
-async fn take_reports(mut consumer: Box<dyn Consumer>, reports: mpsc::Sender<(Report, Acker)>) {
+async fn take_reports(mut consumer: Box<dyn Consumer>, reports: mpsc::Sender<Delivered>) {
     while let Some(delivery) = consumer.next().await {
         match Report::decode(&delivery.body) {
             Ok(report) => {
-                if reports.send((report, delivery.acker)).await.is_err() {
+                let delivered = Delivered { report, bytes: delivery.body.len(), acker: delivery.acker };
+                if reports.send(delivered).await.is_err() {
                     return;
                 }
             }

@@ -26,6 +26,7 @@ mod leader;
 mod metrics;
 mod missing;
 mod outbox;
+mod pinned;
 mod planning;
 mod retention;
 mod room;
@@ -38,7 +39,6 @@ use std::time::Duration;
 use ::tracing::{error, info, warn};
 use backstitch_broker::{Broker, BrokerError};
 use backstitch_proto::definition::Definitions;
-use backstitch_proto::id::RunId;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -97,15 +97,6 @@ pub enum TermError {
     /// Queues could not be declared or consumed.
     #[error("setting up the broker")]
     Broker(#[source] BrokerError),
-    /// A live run cannot be planned again.
-    #[error("run {run} is pinned to definitions that cannot be read")]
-    Pinned {
-        /// The run.
-        run: RunId,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 impl Coordinator {

@@ -26,6 +26,14 @@ const UNCONFIRMED_MAX: usize = 4_096;
 /// Pause before a message is published again that the broker refused or lost.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What became of a dispatch that was handed over.
+pub(super) enum Receipt {
+    /// The broker has it.
+    Confirmed(DispatchId),
+    /// The broker will never take it, and why.
+    Impossible(DispatchId, String),
+}
+
 /// A message on its way.
 pub(super) struct Parcel {
     /// `None` for a broadcast, which nobody waits for.
@@ -62,31 +70,30 @@ impl Parcel {
 /// Starts the outbox. It ends when the sender is dropped.
 pub(super) async fn open(
     broker: &Arc<dyn Broker>,
-) -> Result<(mpsc::Sender<Parcel>, mpsc::Receiver<DispatchId>), BrokerError> {
+) -> Result<(mpsc::Sender<Parcel>, mpsc::Receiver<Receipt>), BrokerError> {
     let publisher = broker.publisher().await?;
     let (sender, parcels) = mpsc::channel(CHANNEL);
-    // As large as the window: a confirm never waits for the engine.
-    let (confirmed, confirms) = mpsc::channel(UNCONFIRMED_MAX + CHANNEL);
-    tokio::spawn(publish(publisher, parcels, confirmed));
-    Ok((sender, confirms))
+    let (receipts, received) = mpsc::channel(CHANNEL);
+    tokio::spawn(publish(publisher, parcels, receipts));
+    Ok((sender, received))
 }
 
 async fn publish(
     publisher: Arc<dyn Publisher>,
     mut parcels: mpsc::Receiver<Parcel>,
-    confirmed: mpsc::Sender<DispatchId>,
+    receipts: mpsc::Sender<Receipt>,
 ) {
-    let mut unconfirmed: FuturesUnordered<BoxFuture<'static, Option<DispatchId>>> = FuturesUnordered::new();
+    let mut unconfirmed: FuturesUnordered<BoxFuture<'static, Option<Receipt>>> = FuturesUnordered::new();
     loop {
         tokio::select! {
-            Some(id) = unconfirmed.next() => {
-                if let Some(id) = id && confirmed.send(id).await.is_err() {
+            Some(receipt) = unconfirmed.next() => {
+                if let Some(receipt) = receipt && receipts.send(receipt).await.is_err() {
                     return;
                 }
             }
             parcel = parcels.recv(), if unconfirmed.len() < UNCONFIRMED_MAX => {
                 let Some(parcel) = parcel else { return };
-                let confirm = deliver(Arc::clone(&publisher), parcel, &confirmed).await;
+                let confirm = deliver(Arc::clone(&publisher), parcel, &receipts).await;
                 unconfirmed.push(Box::pin(confirm));
             }
         }
@@ -98,17 +105,17 @@ async fn publish(
 async fn deliver(
     publisher: Arc<dyn Publisher>,
     parcel: Parcel,
-    confirmed: &mpsc::Sender<DispatchId>,
-) -> impl Future<Output = Option<DispatchId>> + use<> {
+    receipts: &mpsc::Sender<Receipt>,
+) -> impl Future<Output = Option<Receipt>> + use<> {
     let Parcel { dispatch, outgoing } = parcel;
     let first = publisher.publish(outgoing.clone()).await;
-    let term = confirmed.clone();
+    let term = receipts.clone();
     async move {
         let mut handed_over = first;
         loop {
             match outcome(handed_over).await {
-                Outcome::Confirmed => return dispatch,
-                Outcome::Never => return dispatch,
+                Outcome::Confirmed => return dispatch.map(Receipt::Confirmed),
+                Outcome::Never(why) => return dispatch.map(|id| Receipt::Impossible(id, why)),
                 Outcome::Again if dispatch.is_none() => return None,
                 Outcome::Again => {}
             }
@@ -125,8 +132,8 @@ enum Outcome {
     Confirmed,
     /// Unknown or refused for now.
     Again,
-    /// The broker will never take this message.
-    Never,
+    /// The broker will never take this message, and why.
+    Never(String),
 }
 
 async fn outcome(handed_over: Result<Confirm, BrokerError>) -> Outcome {
@@ -140,7 +147,7 @@ async fn outcome(handed_over: Result<Confirm, BrokerError>) -> Outcome {
         },
         Err(error @ BrokerError::TooLarge { .. }) => {
             error!(error = &error as &dyn std::error::Error, "a dispatch can never be published");
-            Outcome::Never
+            Outcome::Never(error.to_string())
         }
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "publishing again");

@@ -21,6 +21,10 @@ const ATTEMPTS_MIN: f64 = 250.0;
 /// Attempts of one commit at most. Past some ten thousand a larger transaction is no faster, only longer.
 const ATTEMPTS_MAX: f64 = 20_000.0;
 
+/// Bytes of reports that one commit holds, about: what tasks print can be far more than what they did, and a transaction
+/// that takes longer than its timeout would be tried again for ever.
+const BYTES_MAX: usize = 16 << 20;
+
 /// A commit of fewer attempts says more about the flush than about rows.
 const TELLING: usize = 100;
 
@@ -40,9 +44,9 @@ impl Default for Room {
 }
 
 impl Room {
-    /// One more report may go into the batch that holds so many attempts.
-    pub(super) fn beyond(self, pending: usize) -> bool {
-        (pending as f64) < self.attempts
+    /// One more report may go into the batch that holds so many attempts, from reports of so many bytes.
+    pub(super) fn beyond(self, attempts: usize, bytes: usize) -> bool {
+        (attempts as f64) < self.attempts && bytes < BYTES_MAX
     }
 
     /// Tasks in flight that keep the ledger busy.
@@ -73,15 +77,21 @@ mod tests {
             room
         };
         let usual = after(2_000, Duration::from_millis(80));
-        assert!(usual.beyond(990) && !usual.beyond(1_010));
-        assert!(!after(1_000, Duration::from_secs(60)).beyond(260));
-        assert!(!after(100_000, Duration::from_millis(1)).beyond(20_000));
+        assert!(usual.beyond(990, 0) && !usual.beyond(1_010, 0));
+        assert!(!after(1_000, Duration::from_secs(60)).beyond(260, 0));
+        assert!(!after(100_000, Duration::from_millis(1)).beyond(20_000, 0));
+    }
+
+    #[test]
+    fn a_few_tasks_that_print_a_lot_fill_a_commit() {
+        assert!(Room::default().beyond(10, BYTES_MAX - 1));
+        assert!(!Room::default().beyond(10, BYTES_MAX));
     }
 
     #[test]
     fn small_commits_say_nothing() {
         let mut room = Room::default();
         room.committed(1, Duration::from_secs(1));
-        assert!(room.beyond(999));
+        assert!(room.beyond(999, 0));
     }
 }

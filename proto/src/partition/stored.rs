@@ -114,6 +114,11 @@ impl Partitions {
             let lost = subset.difference(&subset_now);
             return CarriedOver { subset: subset_now, lost };
         }
+        if let (Some(old), Some(new)) = (self.product(), new.product())
+            && let Some(carried) = old.carry_lines(new, subset)
+        {
+            return carried;
+        }
         let (found, lost) = match (self.windows(), new.windows()) {
             (Some(old), Some(windows)) => match windows.shift_from(old) {
                 Some(delta) => return carry_by_shift(subset, delta, new.len()),

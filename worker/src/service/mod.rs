@@ -137,7 +137,10 @@ pub(crate) async fn run(
 async fn drain(shared: &Shared, intakes: &TaskTracker) {
     shared.draining.cancel();
     shared.changed.notify_one();
-    intakes.wait().await;
+    // A broker that is away takes no reports, and whoever waits to make one waits for it: no wait here is without end.
+    if timeout(FLUSH_PATIENCE, intakes.wait()).await.is_err() {
+        warn!("deliveries could not be handed back in time; the broker gives them to others");
+    }
     shared.held.close();
     if timeout(shared.options.drain_grace, shared.held.wait()).await.is_ok() {
         return;
@@ -145,7 +148,9 @@ async fn drain(shared: &Shared, intakes: &TaskTracker) {
     shared.table().interrupt();
     if timeout(INTERRUPT_GRACE, shared.held.wait()).await.is_err() {
         shared.hard_stop.cancel();
-        shared.held.wait().await;
+        if timeout(FLUSH_PATIENCE, shared.held.wait()).await.is_err() {
+            warn!("tasks could not be handed back in time; their leases bring them back");
+        }
     }
 }
 

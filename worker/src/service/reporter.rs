@@ -116,7 +116,7 @@ pub(super) async fn run(
     }
 }
 
-/// Publishes until it is confirmed. `false`: it never will be.
+/// Publishes until it is confirmed, or until there is nothing to wait for. `false`: the broker was closed.
 async fn publish(publisher: &dyn Publisher, report: &Report) -> bool {
     if report.dispatches.is_empty() {
         return true;
@@ -124,9 +124,10 @@ async fn publish(publisher: &dyn Publisher, report: &Report) -> bool {
     let body = match report.encode() {
         Ok(body) => body,
         Err(error) => {
-            // Cannot be as long as the estimates hold; the leases bring the tasks back.
+            // Cannot be as long as the estimates hold. Its dispatches are no longer listed in heartbeats then, and the
+            // coordinator sends them again.
             error!(%error, "a report cannot be written; its outcomes are lost");
-            return false;
+            return true;
         }
     };
     let headers = trace::headers(report.dispatches.iter().find_map(|report| match report {

@@ -22,7 +22,9 @@ use crate::service::{TermError, committer};
 /// What waits for a commit besides the effects of the engine.
 #[derive(Default)]
 pub(super) struct Waiting {
-    /// Reports whose effect is in the batch.
+    /// Size of the reports whose effect is in the batch.
+    pub(super) bytes: usize,
+    /// To acknowledge them.
     pub(super) ackers: Vec<Acker>,
     /// End when the outcomes that they speak of are durable.
     pub(super) spans: Vec<Span>,
@@ -122,37 +124,51 @@ impl Leader<'_> {
             .starts_us
             .iter()
             .for_each(|start_us| self.metrics.recorded(micros(now_us.saturating_sub(*start_us))));
-        for effect in effects {
-            self.perform(effect).await;
-        }
+        self.owed.extend(effects);
+        self.perform();
         Ok(())
     }
 
-    async fn perform(&mut self, effect: Effect) {
-        let parcel = match &effect {
+    /// Performs what is owed, as far as the outbox takes it: a broker that is away must not hold the leader up.
+    pub(super) fn perform(&mut self) {
+        while let Some(effect) = self.owed.pop_front() {
+            if let Effect::Finished { run, status } = effect {
+                info!(%run, ?status, "run finished");
+                self.coordinator.handle.progressed(Progress::Finished { run, status });
+                continue;
+            }
+            // The outbox ends only with the term.
+            let Ok(permit) = self.outbox.clone().try_reserve_owned() else {
+                return self.owed.push_front(effect);
+            };
+            if let Some(parcel) = self.parcel(&effect) {
+                permit.send(parcel);
+            }
+        }
+    }
+
+    /// The message that an effect sends, if it can be made and somebody still waits for it.
+    fn parcel(&mut self, effect: &Effect) -> Option<Parcel> {
+        match effect {
             Effect::Publish(id) => {
-                // Closed in the meantime: nobody waits for it any more.
                 let Some((queue, dispatch)) = self.engine.message(*id) else {
+                    // Closed in the meantime.
                     self.engine.confirmed(*id, self.clock.now());
-                    return;
+                    return None;
                 };
                 let (traceparent, number) = self.engine.root_of(*id);
                 let span = dispatch_span(&dispatch, traceparent, number);
-                Parcel::dispatch(queue, &dispatch, &span.context())
+                let made = Parcel::dispatch(queue, &dispatch, &span.context());
+                made.map_err(|error| self.engine.unpublishable(*id, &error.to_string(), self.clock.now()))
+                    .ok()
             }
-            Effect::Broadcast(control) => Parcel::broadcast(control),
-            Effect::Finished { run, status } => {
-                info!(%run, ?status, "run finished");
-                self.coordinator.handle.progressed(Progress::Finished { run: *run, status: *status });
-                return;
-            }
-        };
-        match parcel {
-            // The outbox ends only with the term.
-            Ok(parcel) => _ = self.outbox.send(parcel).await,
-            Err(error) => {
-                error!(error = &error as &dyn std::error::Error, ?effect, "a message cannot be made");
-            }
+            // A handful of ids: it always fits into a message.
+            Effect::Broadcast(control) => Parcel::broadcast(control)
+                .inspect_err(|error| {
+                    error!(error = error as &dyn std::error::Error, ?control, "a broadcast cannot be made");
+                })
+                .ok(),
+            Effect::Finished { .. } => None,
         }
     }
 

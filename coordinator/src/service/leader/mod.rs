@@ -4,14 +4,13 @@ mod clock;
 mod commits;
 mod requests;
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::tracing::info;
-use backstitch_broker::{Acker, ConnectionState, Topology};
-use backstitch_proto::definition::Definitions;
-use backstitch_proto::id::{DispatchId, Epoch};
+use backstitch_broker::{ConnectionState, Topology};
+use backstitch_proto::id::Epoch;
 use backstitch_proto::message::{DispatchReport, Heartbeat, Report};
 use chrono::Utc;
 use tokio::sync::{mpsc, watch};
@@ -23,14 +22,14 @@ use self::commits::{Committing, Waiting};
 use super::catalog::{Catalog, Reading};
 use super::command::Command;
 use super::echo::Echo;
-use super::intake::Intake;
+use super::intake::{Delivered, Intake};
 use super::metrics::Metrics;
-use super::outbox::{self, Parcel};
+use super::outbox::{self, Parcel, Receipt};
 use super::room::Room;
 use super::tracing::record_spans;
-use super::{COMMANDS_MAX, Coordinator, TermError, planning};
-use crate::engine::{Engine, RunPlan};
-use crate::ledger::{LedgerError, LiveRun, Term};
+use super::{COMMANDS_MAX, Coordinator, TermError, pinned, planning};
+use crate::engine::{Effect, Engine};
+use crate::ledger::{Ledger, LedgerError, Term};
 
 /// Inputs taken without looking at the committer in between, so that none of them starves.
 const INPUTS_PER_TURN: usize = 256;
@@ -47,9 +46,11 @@ struct Leader<'a> {
     intake: Intake,
     echo: Echo,
     outbox: mpsc::Sender<Parcel>,
-    confirms: mpsc::Receiver<DispatchId>,
+    receipts: mpsc::Receiver<Receipt>,
     waiting: Waiting,
     committing: Option<Committing>,
+    /// Effects of what is committed that are not performed yet; each dispatch in flight has one at most.
+    owed: VecDeque<Effect>,
     room: Room,
     metrics: Metrics,
     /// When gauges were brought in step last.
@@ -83,13 +84,27 @@ pub(super) async fn lead(
                 leader.command(command);
             }
             read = reading_done(&mut leader.reading) => leader.catalog_read(read)?,
-            Some((report, acker)) = leader.intake.reports.recv(), if room => leader.report(report, acker)?,
+            Some(delivered) = leader.intake.reports.recv(), if room => leader.report(delivered).await?,
             Some(heartbeat) = leader.intake.heartbeats.recv() => leader.heartbeat(&heartbeat),
-            Some(id) = leader.confirms.recv() => leader.confirmed(id),
+            Some(receipt) = leader.receipts.recv() => leader.received(receipt),
+            () = room_in(&leader.outbox), if !leader.owed.is_empty() => leader.perform(),
             Ok(()) = broker_state.changed() => leader.note_broker(&mut broker_state),
             () = wake => {}
         }
-        leader.take_what_is_there()?;
+        leader.take_what_is_there().await?;
+    }
+}
+
+/// Whether the ledger knows of no later term: then what speaks of one is older than a ledger that was set back.
+async fn is_newest(ledger: Arc<dyn Ledger>, epoch: Epoch) -> bool {
+    let leader = ledger.leader().await;
+    leader.is_ok_and(|leader| leader.is_some_and(|leader| leader.epoch == epoch))
+}
+
+/// Until the outbox takes another message.
+async fn room_in(outbox: &mpsc::Sender<Parcel>) {
+    if outbox.reserve().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -112,27 +127,10 @@ impl<'a> Leader<'a> {
         let ledger = &coordinator.ledger;
         let clock = Clock::default();
         let (catalog, reading) = Catalog::begin(&coordinator.definitions, Utc::now());
-        let live = ledger.load_live().await.map_err(TermError::Ledger)?;
+        let mut live = ledger.load_live().await.map_err(TermError::Ledger)?;
+        let plans = pinned::plans(ledger.as_ref(), &mut live).await.map_err(TermError::Ledger)?;
         let mut queues: Vec<String> = planning::queues(&coordinator.definitions);
-        let mut plans = BTreeMap::new();
-        let mut pinned: BTreeMap<String, Arc<Definitions>> = BTreeMap::new();
-        for LiveRun { record, .. } in &live.runs {
-            let definitions = match pinned.get(&record.definitions) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    let json = ledger.definitions(&record.definitions).await.map_err(TermError::Ledger)?;
-                    let parsed: Definitions = serde_json::from_str(json.as_deref().unwrap_or_default())
-                        .map_err(|error| TermError::Pinned { run: record.id, source: error.into() })?;
-                    let parsed = Arc::new(parsed);
-                    pinned.insert(record.definitions.clone(), Arc::clone(&parsed));
-                    parsed
-                }
-            };
-            let plan: RunPlan = planning::bind(&definitions, record.clone())
-                .map_err(|error| TermError::Pinned { run: record.id, source: error.into() })?;
-            queues.extend(plan.assets.iter().map(|asset| asset.queue.to_string()));
-            plans.insert(record.id, plan);
-        }
+        queues.extend(plans.values().flat_map(|plan| &plan.assets).map(|asset| asset.queue.to_string()));
         let broker = &coordinator.broker;
         broker.declare(&Topology::for_worker_queues(&queues)).await.map_err(TermError::Broker)?;
         info!(runs = live.runs.len(), dispatches = live.dispatches.len(), "recovered from the ledger");
@@ -141,7 +139,7 @@ impl<'a> Leader<'a> {
         let intake = Intake::open(broker, epoch).await.map_err(TermError::Broker)?;
         engine.listen(clock.now());
         let echo = Echo::start(broker, move || clock.now().mono_ms).await.map_err(TermError::Broker)?;
-        let (outbox, confirms) = outbox::open(broker).await.map_err(TermError::Broker)?;
+        let (outbox, receipts) = outbox::open(broker).await.map_err(TermError::Broker)?;
         let from = Arc::clone(&coordinator.ledger);
         let reading = tokio::spawn(async move { reading.finish(from.as_ref()).await });
         let waiting = Waiting::default();
@@ -155,9 +153,10 @@ impl<'a> Leader<'a> {
             intake,
             echo,
             outbox,
-            confirms,
+            receipts,
             waiting,
             committing: None,
+            owed: VecDeque::new(),
             room: Room::default(),
             metrics,
             observed: Instant::now(),
@@ -177,21 +176,22 @@ impl<'a> Leader<'a> {
 
     /// The next commit may hold one more report. Somebody who waits for it does not wait for those that come later.
     fn has_room(&self) -> bool {
-        self.waiting.replies.is_empty() && self.room.beyond(self.engine.pending_attempts())
+        self.waiting.replies.is_empty()
+            && self.room.beyond(self.engine.pending_attempts(), self.waiting.bytes)
     }
 
     /// Takes everything that has arrived, so that it goes into one commit.
-    fn take_what_is_there(&mut self) -> Result<(), TermError> {
+    async fn take_what_is_there(&mut self) -> Result<(), TermError> {
         for _ in 0..INPUTS_PER_TURN {
             let mut taken = false;
             if self.has_room()
-                && let Ok((report, acker)) = self.intake.reports.try_recv()
+                && let Ok(delivered) = self.intake.reports.try_recv()
             {
-                self.report(report, acker)?;
+                self.report(delivered).await?;
                 taken = true;
             }
-            if let Ok(id) = self.confirms.try_recv() {
-                self.confirmed(id);
+            if let Ok(receipt) = self.receipts.try_recv() {
+                self.received(receipt);
                 taken = true;
             }
             if let Ok(heartbeat) = self.intake.heartbeats.try_recv() {
@@ -205,11 +205,15 @@ impl<'a> Leader<'a> {
         Ok(())
     }
 
-    fn report(&mut self, report: Report, acker: Acker) -> Result<(), TermError> {
-        if self.engine.is_outlived_by(&report) {
+    async fn report(&mut self, delivered: Delivered) -> Result<(), TermError> {
+        let Delivered { report, bytes, acker } = delivered;
+        if self.engine.is_outlived_by(&report)
+            && !is_newest(Arc::clone(&self.coordinator.ledger), self.epoch).await
+        {
             // Not acknowledged, so the broker gives it to the successor.
             return Err(TermError::Deposed);
         }
+        self.waiting.bytes += bytes;
         self.waiting.spans.extend(record_spans(&report));
         self.time(&report);
         self.engine.report(report, self.clock.now());
@@ -251,8 +255,12 @@ impl<'a> Leader<'a> {
         self.metrics.observe(&self.engine);
     }
 
-    fn confirmed(&mut self, id: DispatchId) {
-        self.engine.confirmed(id, self.clock.now());
+    fn received(&mut self, receipt: Receipt) {
+        let now = self.clock.now();
+        match receipt {
+            Receipt::Confirmed(id) => self.engine.confirmed(id, now),
+            Receipt::Impossible(id, why) => self.engine.unpublishable(id, &why, now),
+        }
     }
 
     fn note_broker(&mut self, state: &mut watch::Receiver<ConnectionState>) {

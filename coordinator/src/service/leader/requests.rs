@@ -15,7 +15,7 @@ impl Leader<'_> {
         }
         let now = self.clock.now();
         match command {
-            Command::Look(look) | Command::LookUp(look) => look(&self.engine, &self.catalog),
+            Command::Look(look) | Command::LookUp(look) => look(&self.engine, &mut self.catalog),
             Command::Plan { submission, reply } => {
                 let planned = planning::plan(&submission, &mut self.catalog, now.wall_us);
                 _ = reply.send(planned.map(|planned| planned.preview).map_err(HandleError::Submission));
@@ -68,6 +68,7 @@ impl Leader<'_> {
             .map_err(HandleError::Submission)?;
         let record = &ended.record;
         let submission = Submission {
+            job: record.job.clone(),
             assets: Some(record.selection.clone()),
             partitions: record.partitions.clone(),
             config: serde_json::from_str(&record.config_json).unwrap_or_default(),

@@ -1,0 +1,112 @@
+//! Live runs, bound again to the definitions that they are pinned to.
+//!
+//! A run that this program cannot read (its definitions were written by a later one, or are damaged) must not keep all
+//! others from going on. It is set aside: nothing of it is dispatched or written, so whoever can read it finds it as it
+//! was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::sync::Arc;
+
+use ::tracing::error;
+use backstitch_proto::definition::Definitions;
+use backstitch_proto::id::RunId;
+
+use super::planning;
+use crate::engine::RunPlan;
+use crate::ledger::{Ledger, LedgerError, LiveState};
+
+/// The plan of every live run. Those that cannot be read are taken out of `live`, with their dispatches.
+pub(super) async fn plans(
+    ledger: &dyn Ledger,
+    live: &mut LiveState,
+) -> Result<BTreeMap<RunId, RunPlan>, LedgerError> {
+    let mut known: BTreeMap<String, Option<Arc<Definitions>>> = BTreeMap::new();
+    let mut plans = BTreeMap::new();
+    for run in &live.runs {
+        let record = &run.record;
+        let definitions = match known.get(&record.definitions) {
+            Some(definitions) => definitions.clone(),
+            None => {
+                let json = ledger.definitions(&record.definitions).await?;
+                let read = serde_json::from_str(json.as_deref().unwrap_or_default());
+                let read: Option<Arc<Definitions>> = read.map_err(|error| set_aside(record.id, &error)).ok();
+                known.insert(record.definitions.clone(), read.clone());
+                read
+            }
+        };
+        let Some(definitions) = definitions else { continue };
+        match planning::bind(&definitions, record.clone()) {
+            Ok(plan) => _ = plans.insert(record.id, plan),
+            Err(error) => set_aside(record.id, &error),
+        }
+    }
+    let readable: BTreeSet<RunId> = plans.keys().copied().collect();
+    live.runs.retain(|run| readable.contains(&run.record.id));
+    live.dispatches.retain(|dispatch| readable.contains(&dispatch.run));
+    Ok(plans)
+}
+
+fn set_aside(run: RunId, error: &(dyn Error + 'static)) {
+    error!(
+        %run,
+        error,
+        "this program cannot read the definitions that a live run is pinned to: the run stands still until a \
+         coordinator of a version that can read them leads"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use backstitch_proto::id::DispatchId;
+    use backstitch_proto::partition::PartitionSubset;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ledger::{
+        Address, Batch, Candidate, DispatchRecord, PlannedAsset, RunRecord, connect, migrate,
+    };
+
+    #[tokio::test]
+    async fn a_run_that_cannot_be_read_is_set_aside_and_the_others_go_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = Address::sqlite(folder.path().join("ledger.db"));
+        migrate(&address).await.expect("a schema");
+        let ledger = connect(&address).await.expect("a ledger");
+        let candidate = Candidate { name: "test".into(), api_address: "http://localhost".into() };
+        let term = ledger.lead(&candidate).await.expect("a term");
+        let yaml = "assets: {a: {partitions: {kind: static, keys: [x, y, z]}, command: [x]}}";
+        let definitions = Definitions::from_yaml("backstitch.yaml", yaml).expect("a valid project");
+        let readable = serde_json::to_string(&definitions).expect("definitions are JSON");
+        let run = |number: u128, fingerprint: &str| {
+            let assets = vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..3) }];
+            RunRecord::backfill(RunId(Uuid::from_u128(number)), fingerprint.to_owned(), 0, assets)
+        };
+        let dispatch = |run: &RunRecord, id| DispatchRecord {
+            id: DispatchId(id),
+            run: run.id,
+            asset_index: 0,
+            attempt: 1,
+            announce_start: false,
+            created_us: 0,
+            ordinals: PartitionSubset::from_range(0..1),
+        };
+        let (good, later) = (run(1, "of today"), run(2, "of tomorrow"));
+        let batch = Batch {
+            definitions: vec![
+                ("of today".to_owned(), readable.into()),
+                ("of tomorrow".to_owned(), r#"{"assets": "what is this"}"#.into()),
+            ],
+            dispatches: vec![dispatch(&good, 1), dispatch(&later, 2)],
+            runs: vec![good.clone(), later],
+            ..Batch::default()
+        };
+        ledger.commit(term.epoch(), &batch).await.expect("a commit");
+        let mut live = ledger.load_live().await.expect("what is live");
+        assert_eq!((live.runs.len(), live.dispatches.len()), (2, 2));
+        let plans = plans(ledger.as_ref(), &mut live).await.expect("plans");
+        assert_eq!(plans.keys().copied().collect::<Vec<_>>(), [good.id]);
+        assert_eq!((live.runs.len(), live.dispatches.len()), (1, 1));
+        term.resign().await;
+    }
+}
