@@ -45,7 +45,8 @@ impl Telemetry {
     /// object a line.
     pub(crate) fn start(service: &'static str, verbosity: Verbosity) -> anyhow::Result<Self> {
         let default = match verbosity {
-            Verbosity::Service => "info,lapin=warn,sqlx=warn",
+            // What lapin logs as an error, `backstitch_broker` has handled, and says in its own words.
+            Verbosity::Service => "info,lapin=off,sqlx=warn",
             Verbosity::Command => "warn,lapin=off,sqlx=error",
         };
         let filter = match std::env::var("BACKSTITCH_LOG") {

@@ -148,7 +148,12 @@ impl Consumer for RabbitConsumer {
                     let _ = delivery.dead_letter(&reason).await;
                 }
                 Some(Err(error)) => {
-                    debug!(%error, queue = self.source.name(), "a consumer's channel ended");
+                    let queue = self.source.name();
+                    if open.lost.is_cancelled() {
+                        debug!(%error, queue, "a consumer's channel ended with its connection");
+                    } else {
+                        warn!(%error, queue, "a consumer's channel ended; opening another");
+                    }
                     self.current = None;
                 }
                 // The connection is gone, or the broker cancelled it: the queue was deleted, or its node left.
