@@ -64,8 +64,12 @@ async fn a_delivery_timeout_shorter_than_a_task_runs_no_task_twice() -> Result<(
         cluster.add_worker().await?;
     }
     let run = cluster.submit().await?;
-    let worker = &cluster.workers[0].process;
-    worker.line("PRECONDITION", PATIENCE).await?;
+    // Whichever worker has got tasks.
+    wait_for("the broker to close a channel", PATIENCE, async || {
+        let closed = |output: String| output.contains("PRECONDITION");
+        cluster.workers.iter().any(|worker| closed(worker.process.output())).then_some(())
+    })
+    .await?;
     cluster.finish(&run).await?;
     let journal = cluster.project.journal()?;
     ensure!(journal.begun() == 6, "{} executions of 6 tasks", journal.begun());
