@@ -36,6 +36,18 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
     ensure!(figures["dispatch_to_start_ms"]["p99"].is_number(), "{figures:#}");
     ensure!(figures["violations"].as_array().is_some_and(Vec::is_empty), "{figures:#}");
 
+    let mut command = backstitch(["bench", "--scenario", "sustained", "--seconds", "3", "--output", "json"])?;
+    command.args(["--tasks", "20000000", "--database-url", &postgres.url(), "--broker-url", &rabbitmq.url()]);
+    let output = command.output().await?;
+    ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    let sustained: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(sustained["parts"].as_array().is_some_and(|parts| parts.len() == 10), "{sustained:#}");
+    let last = &sustained["parts"][9];
+    ensure!(last["tasks"].as_u64() > sustained["parts"][4]["tasks"].as_u64(), "{sustained:#}");
+    ensure!(last["commit_ms_mean"].as_f64() > Some(0.0), "{sustained:#}");
+    ensure!(last["ledger_bytes_per_task"].as_f64() > Some(0.0), "{sustained:#}");
+    ensure!(sustained["violations"].as_array().is_some_and(Vec::is_empty), "{sustained:#}");
+
     let queues = rabbitmq.ctl(["list_queues", "--quiet", "name"]).await?;
     ensure!(!queues.contains("backstitch"), "queues are left: {queues}");
     let mut session = PgConnection::connect(&postgres.url()).await?;

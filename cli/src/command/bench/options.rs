@@ -37,7 +37,7 @@ pub(crate) struct BenchArgs {
     /// Tasks that one message carries: as many as fit, or one
     #[arg(long, value_enum, default_value_t, value_name = "auto|1")]
     batch: Packing,
-    /// How long submissions go on, seconds, where a scenario makes them one after the other
+    /// How long it goes on, seconds, where the tasks do not say so: priority and sustained
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Leave the database of the measurement behind, and say its name
@@ -72,6 +72,8 @@ pub(super) enum Scenario {
     Priority,
     /// Tasks that take time, against the time that their slots would need at best
     Sleep,
+    /// One large run for --seconds, beside a reader that keeps a transaction open: whether anything grows but rows
+    Sustained,
 }
 
 /// Tasks of one message.

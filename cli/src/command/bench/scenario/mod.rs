@@ -6,6 +6,7 @@ mod latency;
 mod priority;
 mod sleep;
 mod slope;
+mod sustained;
 mod throughput;
 
 use anyhow::Result;
@@ -24,6 +25,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<Report> {
         Scenario::Latency => latency::run(plan, servers).await?,
         Scenario::Priority => priority::run(plan, servers).await?,
         Scenario::Sleep => sleep::run(plan, servers).await?,
+        Scenario::Sustained => sustained::run(plan, servers).await?,
     };
     Ok(Report::new(plan, servers, figures, violations))
 }
