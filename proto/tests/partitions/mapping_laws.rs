@@ -45,7 +45,7 @@ fn pairs() -> impl Strategy<Value = (String, String, Option<String>)> {
         (keys(), Just("{kind: unpartitioned}".to_owned())).prop_map(|(up, down)| (up, down, None)),
         (Just("{kind: unpartitioned}".to_owned()), time()).prop_map(|(up, down)| (up, down, None)),
     ];
-    let multi = (time(), time(), keys(), keys(), any::<bool>(), 0..7u8).prop_map(move |(a, b, k, l, sparse, shape)| {
+    let multi = (time(), time(), keys(), keys(), any::<bool>(), 0..9u8).prop_map(move |(a, b, k, l, sparse, shape)| {
         match shape {
             0 => (cells(a, k, sparse), b, None),
             1 => (a, cells(b, k, sparse), None),
@@ -56,7 +56,8 @@ fn pairs() -> impl Strategy<Value = (String, String, Option<String>)> {
                      missing: wait}}, region: {dimension: area}}}".to_owned())),
             5 => (cells(a, k, sparse), cells(b, l, sparse),
                 Some("{kind: multi, dimensions: {date: {keys: ['2024-01-02']}, region: {}}}".to_owned())),
-            _ => (cells(a.clone(), k, sparse), cells(a, l, sparse), Some("{kind: identity}".to_owned())),
+            _ => (cells(a.clone(), k, sparse), cells(a, l, sparse),
+                Some(format!("{{kind: identity, missing: {}}}", ["error", "skip", "wait"][usize::from(shape % 3)]))),
         }
     });
     prop_oneof![3 => single, 2 => multi]

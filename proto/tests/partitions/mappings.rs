@@ -114,6 +114,28 @@ fn the_policy_decides_what_becomes_of_the_missing() {
 }
 
 #[test]
+fn the_policy_of_an_identity_holds_in_every_dimension() {
+    let cells = |start: &str, more: i32| {
+        let date = format!("{{kind: daily, start: {start}, end_offset: {more}}}");
+        format!("{{kind: multi, dimensions: {{date: {date}, region: {{kind: static, keys: [us, eu]}}}}}}")
+    };
+    let policy = |written: &str| {
+        let pair = bound(&cells("2024-01-05", 0), &cells("2024-01-01", 1), written);
+        let missing = pair.mapper.upstream_of(&subset(&pair.down, &["2024-03-10|us"])).missing;
+        let blocked = pair.mapper.blocked(&pair.down.all());
+        let refused = pair.down.format_ranges(&blocked.refused, 1);
+        (missing.count(), refused, blocked.waiting.len())
+    };
+    assert_eq!(policy("{kind: identity}"), (1, "2024-01-01|us...2024-01-04|us and 6 more".into(), 0));
+    assert_eq!(policy("{kind: identity, missing: skip}"), (0, "nothing".into(), 0));
+    // Today's cells come at midnight; those before the start never do.
+    assert_eq!(
+        policy("{kind: identity, missing: wait}"),
+        (1, "2024-01-01|us...2024-01-04|us and 4 more".into(), 1)
+    );
+}
+
+#[test]
 fn offsets_move_by_downstream_windows() {
     let offset = |start: i32, end: i32| {
         bound(DAILY, DAILY, &format!("{{kind: time_window, start_offset: {start}, end_offset: {end}}}"))
