@@ -8,7 +8,7 @@
 mod parts;
 
 use std::fmt::Write as _;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use chrono::{Datelike, NaiveDate};
 
@@ -16,6 +16,9 @@ use parts::{Parts, Taken, take_offset};
 
 use super::civil::{DAY_SECONDS, Wall, date_of, day_of, day_of_parts, day_of_wall, midnight};
 use super::sequence::Tick;
+
+/// The years that two digits name, as in POSIX.
+pub(crate) const SHORT_YEARS: RangeInclusive<i32> = 1969..=2068;
 
 /// Longest format that is accepted: keys have a limit of their own, this one bounds the work.
 const MAX_FORMAT_BYTES: usize = 64;
@@ -133,6 +136,11 @@ impl KeyFormat {
     /// Whether keys carry their offset from UTC, so that repeated hours differ by themselves.
     pub(crate) fn has_offset(&self) -> bool {
         self.pieces.contains(&Piece::Offset)
+    }
+
+    /// Whether keys write years with two digits.
+    pub(crate) fn has_short_year(&self) -> bool {
+        self.pieces.contains(&Piece::ShortYear)
     }
 
     /// Whether a character stands between the parts of every key.
@@ -272,7 +280,8 @@ impl KeyFormat {
         let day = year && (month && has(Piece::Day) || has(Piece::DayOfYear)) || iso_week && weekday;
         let hour = has(Piece::Hour) || has(Piece::Hour12) && has(Piece::AmPm);
         match resolution {
-            Resolution::Year => year || has(Piece::IsoYear),
+            // The year of the week is not the year: two first days of January can lie in one.
+            Resolution::Year => year || iso_week,
             Resolution::Month => year && month || day || iso_week,
             Resolution::Week => iso_week || day,
             Resolution::Day => day,
