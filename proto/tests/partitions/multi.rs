@@ -122,6 +122,33 @@ fn dynamic_keys_come_from_outside_in_their_order() {
 }
 
 #[test]
+fn cells_of_a_dynamic_key_select_nothing_while_the_set_does_not_have_it() {
+    let resolved = |cells: &str, customers: &[&str]| {
+        let yaml = format!(
+            "{{kind: multi, dimensions: {{c: {{kind: dynamic, name: customers}}, d: {DATES}}}, {cells}}}"
+        );
+        let definition = definition(&yaml);
+        assert_eq!(definition.validate(), Ok(()));
+        let sets = BTreeMap::from([("customers".to_owned(), KeyList::new(customers.to_vec()))]);
+        keys(&definition.resolve(at("2024-01-02T00:00:00Z"), &sets).expect("valid"))
+    };
+    let except = "except: [{c: acme}, {c: globex...initech}]";
+    assert_eq!(resolved(except, &["acme", "hooli"]), ["hooli|2024-01-01"]);
+    assert_eq!(resolved(except, &["hooli", "globex"]), ["hooli|2024-01-01", "globex|2024-01-01"]);
+    assert_eq!(resolved(except, &["globex", "hooli", "initech"]), [""; 0]);
+    assert_eq!(resolved("only: [{c: 'acme, hooli'}]", &["hooli", "globex"]), ["hooli|2024-01-01"]);
+    // What no set of keys would mend is still refused at once.
+    let wrong = "{kind: multi, dimensions: {c: {kind: dynamic, name: customers}, d: {kind: daily, start: 2024-01-01}}, \
+                 only: [{c: latest}, {c: '(acme'}]}";
+    let all = errors(wrong).join("\n");
+    assert!(all.contains("only[0]: cell of dimension \"c\" uses latest"), "{all}");
+    assert!(
+        all.contains("only[1]: cell of dimension \"c\": at character 1: the bracket is not closed"),
+        "{all}"
+    );
+}
+
+#[test]
 fn a_range_of_cells_is_a_rectangle_and_never_reversed() {
     let yaml =
         format!("{{kind: multi, dimensions: {{date: {DATES}, region: {{kind: static, keys: [a, b, c]}}}}}}");
