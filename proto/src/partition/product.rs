@@ -32,9 +32,12 @@ pub(crate) struct Dimension {
 }
 
 impl Product {
-    /// The dense product; `None` when it has more cells than there are ordinals.
+    /// The dense product; `None` when it has more cells than there are ordinals. With an empty dimension it has
+    /// none, however long the others are.
     pub(crate) fn dense(dimensions: Vec<(String, Partitions)>, primary: usize) -> Option<Self> {
-        let mut stride = 1u32;
+        let empty = dimensions.iter().any(|(_, partitions)| partitions.is_empty());
+        // Cells that do not exist are no distance apart.
+        let mut stride = u32::from(!empty);
         let mut factors = Vec::with_capacity(dimensions.len());
         for (name, partitions) in dimensions.into_iter().rev() {
             let len = partitions.len();
@@ -47,7 +50,7 @@ impl Product {
 
     /// How many cells the dense product has.
     pub(crate) fn dense_len(&self) -> u32 {
-        self.dimensions.iter().map(|dimension| dimension.partitions.len()).product()
+        self.dimensions.first().map_or(1, |outer| outer.stride * outer.partitions.len())
     }
 
     /// The same product with only these cells; `cells` says what decides them.
@@ -120,6 +123,10 @@ impl Product {
 
     /// The dense numbers of all cells whose coordinate lies in the set of its dimension.
     pub(crate) fn rectangle(&self, sides: &[PartitionSubset]) -> PartitionSubset {
+        // Without a look at the other sides, which can be long.
+        if sides.iter().any(PartitionSubset::is_empty) {
+            return PartitionSubset::new();
+        }
         rectangle(&self.dimensions, sides)
     }
 }

@@ -91,7 +91,9 @@ pub(crate) fn resolve(
                 )
             });
             check_key_lengths(longest)?;
-            let count = dimensions.iter().map(|(_, partitions)| u128::from(partitions.len())).product();
+            // Eight dimensions of 2^32 are more than a number can count; the error names as many as it can.
+            let lens = dimensions.iter().map(|(_, partitions)| u128::from(partitions.len()));
+            let count = lens.fold(1, u128::saturating_mul);
             let product = Product::dense(dimensions, spec.primary).ok_or_else(|| too_many(count))?;
             restrict(product, spec).map(Space::Product)
         }
