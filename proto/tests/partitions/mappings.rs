@@ -136,6 +136,25 @@ fn the_policy_of_an_identity_holds_in_every_dimension() {
 }
 
 #[test]
+fn ten_million_missing_windows_are_told_without_a_look_at_each() {
+    let minutes = |fields: &str| format!("{{kind: cron, cron: '* * * * *', {fields}}}");
+    let up = minutes("start: 2024-03-10, end: '2024-03-10T12:05'");
+    let down = minutes("start: 2005-01-01, end_offset: 10");
+    let blocked = |written: &str| {
+        let pair = bound(&up, &down, written);
+        let blocked = pair.mapper.blocked(&pair.down.all());
+        (pair.down.format_ranges(&blocked.refused, 4), blocked.waiting.len())
+    };
+    let early = "2005-01-01-00:00...2024-03-09-23:59";
+    assert_eq!(blocked("{kind: identity}"), (format!("{early}, 2024-03-10-12:00...2024-03-10-12:09"), 0));
+    // Five of the ten minutes from now on end before the upstream does.
+    assert_eq!(
+        blocked("{kind: identity, missing: wait}"),
+        (format!("{early}, 2024-03-10-12:05...2024-03-10-12:09"), 5)
+    );
+}
+
+#[test]
 fn offsets_move_by_downstream_windows() {
     let offset = |start: i32, end: i32| {
         bound(DAILY, DAILY, &format!("{{kind: time_window, start_offset: {start}, end_offset: {end}}}"))
