@@ -32,6 +32,7 @@ mod fingerprint;
 mod form;
 mod format;
 mod keys;
+mod lines;
 mod product;
 mod ranges;
 mod schedule;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backstitch_proto::partition::{KeyList, NoDynamicKeys};
+use backstitch_proto::partition::{KeyList, MultiPartitions, NoDynamicKeys, PartitionsDefinition};
 
 use crate::common::{at, definition, errors, keys, refused, selected, space};
 
@@ -159,6 +159,52 @@ fn a_range_of_cells_is_a_rectangle_and_never_reversed() {
     );
     // Dagster answers with nothing.
     assert!(refused(&cells, "2024-01-01|b...2024-01-02|a").contains("reversed: \"b\" comes after \"a\""));
+}
+
+#[test]
+fn ranges_of_few_cells_cost_little_however_large_the_product_is() {
+    let names = |name: &str| PartitionsDefinition::of_keys((0..60_000).map(|at| format!("{name}{at}")));
+    for primary in ["a", "b"] {
+        let cells = PartitionsDefinition::Multi(MultiPartitions {
+            dimensions: ["a", "b"].map(|name| (name.to_owned(), names(name))).into(),
+            primary: Some(primary.to_owned()),
+            only: Vec::new(),
+            except: Vec::new(),
+        });
+        let cells = cells.resolve(at(NOW), &NoDynamicKeys).expect("a product");
+        assert_eq!(cells.len(), 3_600_000_000);
+        let few = cells.parse("a59999|b59998, a7|b7, a8|b8, a7|b8").expect("cells");
+        let expected = match primary {
+            "a" => "a7|b7, a7|b8...a8|b8, a59999|b59998",
+            _ => "a7|b7...a7|b8, a8|b8, a59999|b59998",
+        };
+        assert_eq!(cells.format_ranges(&few, 9), expected);
+    }
+}
+
+#[test]
+fn a_product_is_cut_into_lines_whether_it_is_full_or_nearly_empty() {
+    let yaml = |primary: &str| {
+        let keys =
+            |name: &str| format!("{{kind: static, keys: [{name}0, {name}1, {name}2, {name}3, {name}4]}}");
+        format!(
+            "{{kind: multi, primary: {primary}, dimensions: {{a: {}, b: {}, c: {}}}, except: [{{a: a1, c: c2...c3}}]}}",
+            keys("a"),
+            keys("b"),
+            keys("c")
+        )
+    };
+    for primary in ["a", "b", "c"] {
+        let cells = space(&yaml(primary), NOW);
+        for step in [1, 2, 5, 7, 31, 64] {
+            let subset = (0..cells.len()).filter(|ordinal| ordinal % step == 0).collect();
+            let text = cells.format_ranges(&subset, usize::MAX);
+            assert_eq!(cells.parse(&text), Ok(subset.clone()), "{text}");
+            // Lines in order: the same cell of the others, one primary coordinate after another.
+            let ranges: Vec<_> = cells.key_ranges(&subset).collect();
+            assert_eq!(ranges.iter().map(|range| u64::from(range.count)).sum::<u64>(), subset.len());
+        }
+    }
 }
 
 #[test]
