@@ -52,6 +52,14 @@ impl Partitions {
         }
     }
 
+    /// How many ranges of keys make up a subset, without a look at a key.
+    pub fn count_key_ranges(&self, subset: &PartitionSubset) -> u64 {
+        match &self.space {
+            Space::Product(product) => lines(product, subset).map(|line| line.members.len() as u64).sum(),
+            _ => subset.ranges().count() as u64,
+        }
+    }
+
     fn key_range(&self, range: &RangeInclusive<u32>) -> Option<KeyRange> {
         let count = range.end() - range.start() + 1;
         Some(KeyRange { start: self.key(*range.start())?, end: self.key(*range.end())?, count })

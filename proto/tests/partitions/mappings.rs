@@ -335,6 +335,29 @@ fn missing_cells_of_a_product_are_named_whole() {
 }
 
 #[test]
+fn a_text_about_missing_cells_counts_what_it_does_not_name() {
+    // Twenty thousand customers, of which every second one is new, times two months of minutes.
+    let numbers = |from: usize, step: usize| {
+        (from..20_000).step_by(step).map(|at| format!("c{at:05}")).collect::<Vec<_>>().join(", ")
+    };
+    let cells = |keys: String, start: &str| {
+        let time = format!("{{kind: cron, cron: '* * * * *', start: {start}, end: 2024-03-01}}");
+        format!("{{kind: multi, dimensions: {{customer: {{kind: static, keys: [{keys}]}}, time: {time}}}}}")
+    };
+    let up = cells(numbers(0, 2), "2024-02-01");
+    let down = cells(numbers(0, 1), "2024-01-01");
+    let pair = bound(&up, &down, "{kind: multi, dimensions: {customer: {}, time: {}}}");
+    let missing = pair.mapper.upstream_of(&pair.down.all()).missing;
+    let (customers, minutes) = (10_000, (31 + 29) * 1_440);
+    assert_eq!(missing.count(), customers * minutes + customers * 31 * 1_440);
+    let text = missing.to_text(1);
+    assert!(text.ends_with(" more"), "{text}");
+    let named: u64 =
+        missing.count() - text.rsplit(' ').nth(1).and_then(|n| n.parse::<u64>().ok()).expect("a number");
+    assert!((1..=minutes).contains(&named), "{text}");
+}
+
+#[test]
 fn a_sparse_product_does_not_miss_what_it_leaves_out() {
     let sparse = "{kind: multi, dimensions: {date: {kind: daily, start: 2024-01-01}, region: {kind: static, keys: [us, eu]}}, \
                   except: [{region: eu, date: '2024-01-05'}]}";

@@ -203,6 +203,7 @@ fn a_product_is_cut_into_lines_whether_it_is_full_or_nearly_empty() {
             // Lines in order: the same cell of the others, one primary coordinate after another.
             let ranges: Vec<_> = cells.key_ranges(&subset).collect();
             assert_eq!(ranges.iter().map(|range| u64::from(range.count)).sum::<u64>(), subset.len());
+            assert_eq!(cells.count_key_ranges(&subset), ranges.len() as u64);
         }
     }
 }
