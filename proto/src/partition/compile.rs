@@ -343,7 +343,9 @@ fn compile_exclusions(exclude: &[Exclude], zone: &Zone) -> Result<Exclusions, Er
                     .map(|cron| exclusions.rules.push(Rule::of_cron(&cron)))
                     .map_err(|problem| DefinitionProblem::Cron { expression, problem })
             }
-            Exclude::When(text) => When::parse(text).map(|when| exclusions.instants.push(when.instant(zone))),
+            Exclude::When(text) => {
+                When::parse(text).map(|when| exclusions.instants.extend(when.instants(zone)))
+            }
             Exclude::On(days) => days
                 .calendar
                 .compile()
