@@ -7,6 +7,7 @@
 
 mod parts;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::{Range, RangeInclusive};
 
@@ -162,6 +163,23 @@ impl KeyFormat {
             _ => 2,
         };
         self.pieces.iter().map(width).sum::<usize>() + OFFSET
+    }
+
+    /// How many bytes keys can have. Where ticks follow elapsed time one can repeat and get its offset appended.
+    pub(crate) fn lengths(&self, elapsed: bool) -> BTreeSet<usize> {
+        let mut lengths = BTreeSet::from([0]);
+        for piece in &self.pieces {
+            lengths =
+                lengths.iter().flat_map(|length| piece.lengths().map(move |more| length + more)).collect();
+        }
+        if elapsed && !self.has_offset() {
+            let suffixed: Vec<usize> = lengths
+                .iter()
+                .flat_map(|length| Piece::Offset.lengths().map(move |more| length + more))
+                .collect();
+            lengths.extend(suffixed);
+        }
+        lengths
     }
 
     /// A key in this format, to show what keys look like.
@@ -363,6 +381,20 @@ fn directive(c: char) -> Result<Piece, FormatError> {
 }
 
 impl Piece {
+    /// How many bytes it can take in a key: names differ, and an offset may have seconds.
+    fn lengths(&self) -> RangeInclusive<usize> {
+        match self {
+            Self::Literal(c) => c.len_utf8()..=c.len_utf8(),
+            Self::Year | Self::IsoYear => 4..=4,
+            Self::MonthName { full: true } => 3..=9,
+            Self::WeekdayName { full: true } => 6..=9,
+            Self::MonthName { full: false } | Self::WeekdayName { full: false } | Self::DayOfYear => 3..=3,
+            Self::IsoWeekday => 1..=1,
+            Self::Offset => 5..=7,
+            _ => 2..=2,
+        }
+    }
+
     /// How many bytes it takes in a key of a plain format.
     fn plain_bytes(&self) -> usize {
         match self {

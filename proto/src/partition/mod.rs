@@ -38,6 +38,7 @@ mod ranges;
 mod schedule;
 mod select;
 mod sequence;
+mod shape;
 mod space;
 mod stored;
 mod subset;

@@ -391,6 +391,56 @@ fn impossible_pairs_say_what_would_work() {
 }
 
 #[test]
+fn keys_that_can_never_be_partitions_are_refused_where_they_are_written() {
+    let regions = "{kind: static, keys: [us]}";
+    let cells = "{kind: multi, dimensions: {date: {kind: daily, start: 2024-01-01}, name: {kind: dynamic, name: n}, \
+                 region: {kind: static, keys: [us]}}}";
+    let specific = |up: &str, key: &str| {
+        let written = mapping(&format!("{{kind: specific, keys: ['{key}']}}"));
+        let outcome = validate(&written, &definition(up), &definition(regions));
+        outcome.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    for (up, key, part) in [
+        (DAILY, "2024-1-5", "upstream key \"2024-1-5\": \"2024-1-5\" is not spelled as a partition key"),
+        (DAILY, "today", "its keys look like 2024-01-31"),
+        (HOURLY, "2024-01-05-00:30", "no window begins then"),
+        (cells, "2024-01-05|us", "2 parts where there are 3 dimensions (date, name, region)"),
+        (cells, "2024-1-5|x|us", "dimension \"date\" of \"2024-1-5|x|us\""),
+        (cells, "2024-01-05|x|fr", "dimension \"region\""),
+    ] {
+        assert!(specific(up, key).contains(part), "{key}: {}", specific(up, key));
+    }
+    // Time and others may bring these.
+    for (up, key) in [(DAILY, "2099-01-01"), (DAILY, "2023-01-01"), (cells, "2099-01-01|new|us")] {
+        assert_eq!(specific(up, key), "");
+    }
+    let pinned = "{kind: multi, dimensions: {date: {keys: ['2024-1-5']}, region: {}}}";
+    assert!(refused(cells, cells, pinned).contains("did you mean \"2024-01-05\"?"));
+}
+
+#[test]
+fn identity_between_keys_that_are_never_equal_is_refused() {
+    let error = refused(DAILY, HOURLY, "{kind: identity}");
+    assert!(
+        error.contains(
+            "no key is the same on both sides (\"2024-01-31\" upstream, \"2024-01-31-00:00\" downstream)"
+        ),
+        "{error}"
+    );
+    assert!(error.contains("use time_window for the windows that overlap, or give both the same format"));
+    let cells = |date: &str| {
+        format!("{{kind: multi, dimensions: {{date: {date}, region: {{kind: static, keys: [us]}}}}}}")
+    };
+    let error = refused(&cells(HOURLY), &cells(DAILY), "{kind: identity}");
+    assert!(error.contains("dimension \"date\"") && error.contains("no key is the same"), "{error}");
+    // Of one format, the keys of one cadence can be some of another's.
+    let midnights = "{kind: hourly, start: 2024-01-01, exclude: ['0 1-23 * * *']}";
+    let days = "{kind: daily, start: 2024-01-01, format: '%Y-%m-%d-00:00'}";
+    assert_eq!(bound(midnights, days, "{kind: identity}").needs(&["2024-01-05-00:00"]), ["2024-01-05-00:00"]);
+    assert_eq!(bound(DAILY, MONTHLY, "{kind: identity}").needs(&["2024-02-01"]), ["2024-02-01"]);
+}
+
+#[test]
 fn mappings_are_written_as_they_are_read() {
     for yaml in [
         "{kind: identity, missing: wait}",
