@@ -88,6 +88,9 @@ pub enum FormatError {
         /// What.
         what: String,
     },
+    /// Blank space at an end.
+    #[error("it begins or ends with a space, which no partition key may")]
+    Padded,
     /// Too long to be meant.
     #[error("it is longer than {MAX_FORMAT_BYTES} bytes")]
     TooLong,
@@ -112,6 +115,10 @@ impl KeyFormat {
         }
         if let Some(what) = super::keys::forbidden_in_key(pattern) {
             return Err(FormatError::Forbidden { what });
+        }
+        // No directive writes a space, so what a key has at its ends the pattern has.
+        if pattern.trim() != pattern {
+            return Err(FormatError::Padded);
         }
         let mut pieces = Vec::new();
         let mut chars = pattern.chars();

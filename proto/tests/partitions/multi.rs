@@ -115,6 +115,15 @@ fn dynamic_keys_come_from_outside_in_their_order() {
         "{{kind: multi, dimensions: {{c: {{kind: dynamic, name: customers}}, d: {DATES}}}}}"
     ));
     assert_eq!(cells.resolve(at(NOW), &some).expect("a product").len(), 6);
+    for (key, part) in [
+        ("", "must not be empty"),
+        (" acme", "begins or ends with a space"),
+        ("a...b", "the ends of a range"),
+    ] {
+        let broken = BTreeMap::from([("customers".to_owned(), KeyList::new(["globex|north", "acme", key]))]);
+        let error = customers.resolve(at(NOW), &broken).expect_err("no key").to_string();
+        assert!(error.contains(part), "{error}");
+    }
     // Dagster leaves such a key out without a word.
     let broken = BTreeMap::from([("customers".to_owned(), KeyList::new(["globex|north"]))]);
     let error = cells.resolve(at(NOW), &broken).expect_err("ambiguous keys").to_string();

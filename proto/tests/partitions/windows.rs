@@ -177,6 +177,15 @@ fn formats_that_cannot_tell_windows_apart_are_refused() {
 }
 
 #[test]
+fn formats_with_a_space_at_an_end_are_refused() {
+    for format in [" %Y-%m-%d", "%Y-%m-%d ", "\u{a0}%Y-%m-%d"] {
+        let all = errors(&format!("{{kind: daily, start: 2024-01-01, format: '{format}'}}")).concat();
+        assert!(all.contains("it begins or ends with a space, which no partition key may"), "{all}");
+    }
+    assert_eq!(errors("{kind: daily, start: 2024-01-01, format: '%d %B %Y'}"), [""; 0]);
+}
+
+#[test]
 fn the_year_of_a_week_does_not_tell_years_apart() {
     // The first days of 2020 and of 2021 both lie in weeks of 2020.
     let yearly = |format: &str| {
