@@ -218,6 +218,27 @@ fn a_product_is_cut_into_lines_whether_it_is_full_or_nearly_empty() {
 }
 
 #[test]
+fn cells_of_a_sparse_product_are_found_in_runs_and_far_apart() {
+    let names = |name: &str, count: usize| {
+        (0..count).map(|at| format!("{name}{at:03}")).collect::<Vec<_>>().join(", ")
+    };
+    let yaml = format!(
+        "{{kind: multi, dimensions: {{a: {{kind: static, keys: [{}]}}, b: {{kind: static, keys: [{}]}}}}, \
+         except: [{{b: 'b*0, b*4, b*8'}}, {{a: a100...a420}}]}}",
+        names("a", 900),
+        names("b", 40)
+    );
+    let cells = space(&yaml, NOW);
+    for (step, from, to) in
+        [(1, 0, u32::MAX), (1, 5, 9_000), (2, 0, u32::MAX), (4_097, 3, u32::MAX), (9_000, 0, u32::MAX)]
+    {
+        let chosen = (from..to.min(cells.len())).step_by(step).collect();
+        let text = cells.format_ranges(&chosen, usize::MAX);
+        assert_eq!(cells.parse(&text), Ok(chosen), "every {step} from {from} to {to}");
+    }
+}
+
+#[test]
 fn ranges_run_along_the_primary_dimension() {
     let yaml = "{kind: multi, dimensions: {date: {kind: daily, start: 2024-01-01}, region: {kind: static, keys: [us, eu]}}}";
     let cells = space(yaml, NOW);
