@@ -31,7 +31,8 @@ pub(crate) struct Dimension {
     pub(crate) stride: u32,
 }
 
-/// How far ahead a position must lie to be looked up rather than walked to.
+/// How far ahead a position must lie to be looked up rather than walked to, and how long a range must be to be taken
+/// as a whole.
 const FAR: u32 = 4_096;
 
 impl Product {
@@ -109,6 +110,15 @@ impl Product {
         let mut run = runs.next();
         for range in subset.ranges() {
             let (mut from, to) = (*range.start(), *range.end());
+            if to - from > FAR {
+                // Whole containers rather than runs, of which there may be many.
+                let Some(first) = existing.nth(from) else { break };
+                let Some(last) = existing.nth(to).or(existing.last()) else { break };
+                dense |= &existing.intersection(&PartitionSubset::from_range(first..last + 1));
+                (runs, at) = (existing.ranges_from(last + 1), to + 1);
+                run = runs.next();
+                continue;
+            }
             if from - at > FAR {
                 let Some(member) = existing.nth(from) else { break };
                 (runs, at) = (existing.ranges_from(member), from);

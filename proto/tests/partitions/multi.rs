@@ -229,12 +229,19 @@ fn cells_of_a_sparse_product_are_found_in_runs_and_far_apart() {
         names("b", 40)
     );
     let cells = space(&yaml, NOW);
-    for (step, from, to) in
-        [(1, 0, u32::MAX), (1, 5, 9_000), (2, 0, u32::MAX), (4_097, 3, u32::MAX), (9_000, 0, u32::MAX)]
-    {
-        let chosen = (from..to.min(cells.len())).step_by(step).collect();
+    // Every so many-th cell up to one, and from there on.
+    for (step, until, then) in [
+        (1, u32::MAX, 1),
+        (1, 7_000, 7),
+        (2, u32::MAX, 1),
+        (5, 3_000, 4_097),
+        (4_097, 9_000, 1),
+        (9_000, u32::MAX, 1),
+    ] {
+        let until = until.min(cells.len());
+        let chosen = (3..until).step_by(step).chain((until + 2..cells.len()).step_by(then)).collect();
         let text = cells.format_ranges(&chosen, usize::MAX);
-        assert_eq!(cells.parse(&text), Ok(chosen), "every {step} from {from} to {to}");
+        assert_eq!(cells.parse(&text), Ok(chosen), "every {step} until {until}, then every {then}");
     }
 }
 
