@@ -349,17 +349,8 @@ fn planned_tasks(
     let mut shown = Vec::new();
     let mut more_ranges = 0;
     if partitions.is_partitioned() {
-        for range in partitions.key_ranges(targets) {
-            if shown.len() < PREVIEW_RANGES {
-                shown.push(if range.count == 1 {
-                    range.start
-                } else {
-                    format!("{}...{}", range.start, range.end)
-                });
-            } else {
-                more_ranges += 1;
-            }
-        }
+        shown.extend(partitions.key_ranges(targets).take(PREVIEW_RANGES).map(|range| range.to_text()));
+        more_ranges = partitions.count_key_ranges(targets) - shown.len() as u64;
     }
     PlannedTasks {
         asset: name.to_string(),
@@ -368,5 +359,23 @@ fn planned_tasks(
         partitions: shown,
         more_ranges,
         waits: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_names_the_first_ranges_as_they_are_selected_and_counts_the_others() {
+        let keys: Vec<String> = (0..20).map(|at| format!("day {at}, all")).collect();
+        let days = PartitionsDefinition::of_keys(keys).resolve(DateTime::<Utc>::UNIX_EPOCH, &NoDynamicKeys);
+        let days = days.expect("a list");
+        let targets: PartitionSubset = (0..20).filter(|at| at % 3 != 2).collect();
+        let planned = planned_tasks("report", &days, &days.all(), &targets);
+        assert_eq!((planned.tasks, planned.partitions.len(), planned.more_ranges), (14, PREVIEW_RANGES, 2));
+        assert_eq!(planned.partitions[0], "\"day 0, all\"...\"day 1, all\"");
+        let shown = days.parse(&planned.partitions.join(", ")).expect("it reads back");
+        assert_eq!(shown, targets.iter().take(2 * PREVIEW_RANGES).collect());
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn bind(
             let (needed, absent) = find(upstream, keys)?;
             Ok((Relation::Fixed { needed, absent }, *missing))
         }
-        PartitionMapping::Identity { missing } => Ok((identity(upstream, downstream)?, *missing)),
+        PartitionMapping::Identity { missing } => Ok((identity(upstream, downstream, *missing)?, *missing)),
         PartitionMapping::Static { map } => strict(Relation::Table(table(map, upstream, downstream))),
         PartitionMapping::TimeWindow { start_offset, end_offset, missing } => {
             if start_offset > end_offset {
@@ -76,7 +76,11 @@ fn may_come(problem: &KeyError) -> bool {
     }
 }
 
-fn identity(upstream: &Partitions, downstream: &Partitions) -> Result<Relation, MappingError> {
+fn identity(
+    upstream: &Partitions,
+    downstream: &Partitions,
+    missing: MissingPolicy,
+) -> Result<Relation, MappingError> {
     let shift = |delta| {
         Relation::Shift(Shift { delta, upstream_len: upstream.len(), downstream_len: downstream.len() })
     };
@@ -89,7 +93,7 @@ fn identity(upstream: &Partitions, downstream: &Partitions) -> Result<Relation, 
     let names = (upstream.dimension_names(), downstream.dimension_names());
     if names.0 == names.1 && !names.0.is_empty() {
         // Keys are equal when every part is; relating the parts never looks at whole keys.
-        let same = PartitionMapping::Identity { missing: MissingPolicy::Error };
+        let same = PartitionMapping::Identity { missing };
         let to =
             |name: String| DimensionMapping::To { dimension: name, mapping: Some(Box::new(same.clone())) };
         let dimensions = names.0.into_iter().map(|name| (name.clone(), to(name))).collect();

@@ -1,6 +1,8 @@
 //! Relations by key: the same key on both sides, or a table of keys.
 
-use crate::partition::PartitionSubset;
+use super::blocked::Blocking;
+use super::definition::MissingPolicy;
+use crate::partition::{PartitionSubset, Windows};
 
 /// The partition with the same key, in spaces that number their keys alike up to a shift.
 #[derive(Clone, Debug)]
@@ -23,6 +25,21 @@ impl Shift {
     /// Downstream ordinals whose counterpart does not exist.
     pub(crate) fn without_counterpart(&self, downstream: &PartitionSubset) -> PartitionSubset {
         downstream.difference(&self.downstream_of(&self.upstream_of(downstream)))
+    }
+}
+
+/// Notes who waits for windows of the same ticks that do not exist: for those that no time brings all at once, for the
+/// others one by one, because each comes at an instant of its own.
+pub(crate) fn wait_for_windows(
+    without: &PartitionSubset,
+    upstream: &Windows,
+    downstream: &Windows,
+    blocking: &mut Blocking,
+) {
+    let coming = without.intersection(&PartitionSubset::from_range(upstream.ever(downstream)));
+    blocking.note(MissingPolicy::Wait, None, &without.difference(&coming));
+    for (ordinal, exists_from) in upstream.exist_from(downstream, &coming) {
+        blocking.note(MissingPolicy::Wait, exists_from, &PartitionSubset::from_ordinals([ordinal]));
     }
 }
 

@@ -7,7 +7,7 @@ use super::bind::bind;
 use super::blocked::{Blocked, Blocking};
 use super::definition::{MissingPolicy, PartitionMapping};
 use super::error::MappingError;
-use super::keyed::{Shift, Table, gather};
+use super::keyed::{Shift, Table, gather, wait_for_windows};
 use super::missing::{Absent, Missing};
 use super::overlap::Overlap;
 use crate::partition::{PartitionSubset, Partitions};
@@ -134,6 +134,10 @@ impl Mapper {
             return blocking;
         }
         let mut same_key = |without: &PartitionSubset| {
+            if *policy == MissingPolicy::Error {
+                // When they come does not matter.
+                return blocking.note(*policy, None, without);
+            }
             for ordinal in without.iter() {
                 let exists_from = space.key(ordinal).and_then(|key| upstream.exists_from(&key));
                 blocking.note(*policy, exists_from, &PartitionSubset::from_ordinals([ordinal]));
@@ -146,7 +150,15 @@ impl Mapper {
                     blocking.note(*policy, upstream.exists_from(key), downstream);
                 }
             }
-            Relation::Shift(shift) => same_key(&shift.without_counterpart(downstream)),
+            Relation::Shift(shift) => {
+                let without = shift.without_counterpart(downstream);
+                match (upstream.windows(), space.windows(), policy) {
+                    (Some(up), Some(down), MissingPolicy::Wait) => {
+                        wait_for_windows(&without, up, down, &mut blocking);
+                    }
+                    _ => same_key(&without),
+                }
+            }
             Relation::SameKey => same_key(&space.same_keys(upstream, downstream).1),
             Relation::Overlap(overlap) => overlap.blocked(downstream, *policy, &mut blocking),
             Relation::Axes(axes) => axes.blocked(downstream, &mut blocking),

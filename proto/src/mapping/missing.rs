@@ -140,9 +140,11 @@ impl Missing {
 
     /// What is missing as text for people: up to `limit` ranges, and how much was left out.
     pub fn to_text(&self, limit: usize) -> String {
-        let mut ranges = self.parts.iter().flat_map(|(_, absent)| absent.ranges());
-        let shown: Vec<(String, u64)> = ranges.by_ref().take(limit).collect();
-        let left = ranges.fold(0u64, |left, (_, count)| left.saturating_add(count));
+        let ranges = self.parts.iter().flat_map(|(_, absent)| absent.ranges());
+        let shown: Vec<(String, u64)> = ranges.take(limit).collect();
+        // Counted, not spelled: there may be more keys than anybody lives to see.
+        let told = shown.iter().fold(0u64, |told, (_, count)| told.saturating_add(*count));
+        let left = self.count().saturating_sub(told);
         let mut text = shown.into_iter().map(|(text, _)| text).collect::<Vec<_>>().join(", ");
         if left > 0 {
             text.push_str(&format!(" and {left} more"));

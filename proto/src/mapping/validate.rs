@@ -25,9 +25,19 @@ pub fn validate(
     match mapping {
         PartitionMapping::All | PartitionMapping::Last => Ok(()),
         PartitionMapping::Identity { .. } => match (upstream, downstream) {
-            (Unpartitioned, Unpartitioned) | (TimeWindow(_), TimeWindow(_)) => Ok(()),
+            (Unpartitioned, Unpartitioned) => Ok(()),
+            (TimeWindow(_), TimeWindow(_)) => match keys_unlike(upstream, downstream) {
+                None => Ok(()),
+                Some((up, down)) => incompatible(&format!(
+                    "no key is the same on both sides ({up:?} upstream, {down:?} downstream); use time_window for the \
+                     windows that overlap, or give both the same format"
+                )),
+            },
             (Static(_) | Dynamic(_), Static(_) | Dynamic(_)) => Ok(()),
-            (Multi(up), Multi(down)) if up.dimensions.keys().eq(down.dimensions.keys()) => Ok(()),
+            (Multi(up), Multi(down)) if up.dimensions.keys().eq(down.dimensions.keys()) => {
+                let mut dimensions = up.dimensions.iter().zip(down.dimensions.values());
+                dimensions.try_for_each(|((name, up), down)| check_dimension(name, Some(mapping), up, down))
+            }
             (Multi(_), Multi(_)) => incompatible(
                 "identity needs dimensions of the same names; use kind: multi and say which dimensions correspond",
             ),
@@ -61,8 +71,7 @@ pub fn validate(
                 incompatible("an unpartitioned upstream has no keys; use all, or leave the mapping out")
             }
             _ if keys.is_empty() => Err(MappingError::NoKeys),
-            Static(list) => keys.iter().try_for_each(|key| known("upstream", &list.keys, key)),
-            _ => Ok(()),
+            _ => keys.iter().try_for_each(|key| possible(upstream, key)),
         },
         PartitionMapping::Static { map } => match (upstream, downstream) {
             (Static(up), Static(down)) => {
@@ -112,11 +121,7 @@ fn check_dimensions(
                 let problem = Box::new(MappingError::NoKeys);
                 return Err(MappingError::Dimension { dimension: name.clone(), problem });
             }
-            DimensionMapping::Pinned { keys } => {
-                if let PartitionsDefinition::Static(list) = upstream {
-                    keys.iter().try_for_each(|key| known("upstream", &list.keys, key))?;
-                }
-            }
+            DimensionMapping::Pinned { keys } => keys.iter().try_for_each(|key| possible(upstream, key))?,
             DimensionMapping::To { dimension, mapping } => {
                 let downstream = dimension_of(down, dimension, "the downstream definition")?;
                 // Two upstream dimensions that follow one downstream dimension would not be a product of
@@ -153,6 +158,26 @@ fn dimension_of<'a>(
         let known: Vec<_> = multi.dimensions.keys().map(String::as_str).collect();
         MappingError::UnknownDimension { side, name: name.to_owned(), known: known.join(", ") }
     })
+}
+
+/// A key of each side, if no key of the one can ever be a key of the other: their lengths differ.
+fn keys_unlike(
+    upstream: &PartitionsDefinition,
+    downstream: &PartitionsDefinition,
+) -> Option<(String, String)> {
+    let (up, down) = (upstream.key_shape()?, downstream.key_shape()?);
+    let unlike = up.lengths.iter().all(|length| !down.lengths.contains(length));
+    unlike.then_some((up.example, down.example))
+}
+
+/// Whether a key that a mapping names can ever be a partition. Which exist is told when a run is planned.
+fn possible(upstream: &PartitionsDefinition, key: &str) -> Result<(), MappingError> {
+    match upstream.never_a_key(key) {
+        Some(problem) => {
+            Err(MappingError::Key { side: "upstream", key: key.to_owned(), problem: Box::new(problem) })
+        }
+        None => Ok(()),
+    }
 }
 
 fn known(side: &'static str, keys: &KeyList, key: &str) -> Result<(), MappingError> {

@@ -2,7 +2,7 @@
 //!
 //! `only` and `except` are lists of rectangles, each a selection per dimension. They are part of the
 //! definition, so what they say must not move with time: windows that do not exist yet select nothing
-//! until they do, and `latest` is refused.
+//! until they do, nor do keys that a dynamic set does not have, and `latest` is refused.
 
 use chrono::{DateTime, Utc};
 
@@ -23,8 +23,9 @@ pub(crate) fn restrict(product: Product, spec: &MultiSpec) -> Result<Product, De
     let chosen = |field, list: &[Cells]| {
         let mut cells = PartitionSubset::new();
         for (index, one) in list.iter().enumerate() {
+            let dimensions = spec.dimensions.iter().zip(product.dimensions.iter());
             let sides: Result<Vec<_>, _> =
-                product.dimensions.iter().map(|d| side(&d.name, &d.partitions, one)).collect();
+                dimensions.map(|((name, compiled), d)| side(name, &d.partitions, compiled, one)).collect();
             let sides =
                 sides.map_err(|problem| DefinitionError::new(format!("{field}[{index}]"), problem))?;
             cells |= &product.rectangle(&sides);
@@ -40,9 +41,15 @@ pub(crate) fn restrict(product: Product, spec: &MultiSpec) -> Result<Product, De
     Ok(product.restricted(existing, &format!("{:?}{:?}", spec.only, spec.except)))
 }
 
-fn side(name: &str, partitions: &Partitions, cells: &Cells) -> Result<PartitionSubset, DefinitionProblem> {
+fn side(
+    name: &str,
+    partitions: &Partitions,
+    compiled: &Compiled,
+    cells: &Cells,
+) -> Result<PartitionSubset, DefinitionProblem> {
     let Some(text) = cells.get(name) else { return Ok(partitions.all()) };
-    partitions.select(text, Bounds::AnyTime).map_err(|error| match error.problem {
+    let bounds = if matches!(compiled, Compiled::Dynamic(_)) { Bounds::AnyKeys } else { Bounds::AnyTime };
+    partitions.select(text, bounds).map_err(|error| match error.problem {
         SelectProblem::Moving => DefinitionProblem::MovingCell { dimension: name.to_owned() },
         _ => DefinitionProblem::Cell { dimension: name.to_owned(), problem: Box::new(error) },
     })
@@ -52,15 +59,11 @@ fn side(name: &str, partitions: &Partitions, cells: &Cells) -> Result<PartitionS
 pub(crate) fn check_cells(spec: &MultiSpec) -> Vec<DefinitionError> {
     let mut errors = Vec::new();
     for (name, compiled) in &spec.dimensions {
-        // The keys of dynamic sets are not known here.
-        if matches!(compiled, Compiled::Dynamic(_)) {
-            continue;
-        }
         let Ok(space) = resolve(compiled, DateTime::<Utc>::UNIX_EPOCH, &NoDynamicKeys) else { continue };
         let partitions = Partitions { space };
         for (field, list) in [("only", &spec.only), ("except", &spec.except)] {
             for (index, cells) in list.iter().enumerate() {
-                if let Err(problem) = side(name, &partitions, cells) {
+                if let Err(problem) = side(name, &partitions, compiled, cells) {
                     errors.push(DefinitionError::new(format!("{field}[{index}]"), problem));
                 }
             }

@@ -3,20 +3,23 @@
 //! A [`Compiled`] definition does not depend on the time: two definitions that mean the same compile
 //! to equal values, whatever their spelling (`timezone: UTC` or none, `@daily` or `0 0 * * *`).
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::civil::{DAY_MINUTES, midnight};
+use super::cron::{Cron, CronDays, first_of_month};
+use super::days::Days;
 use super::definition::{
     Cadence, Cells, Exclude, MultiPartitions, PartitionsDefinition, StaticPartitions, TimeWindowPartitions,
 };
 use super::error::{DefinitionError, DefinitionProblem};
-use super::format::KeyFormat;
+use super::format::{KeyFormat, SHORT_YEARS};
 use super::keys::{
     KEY_SEPARATOR, KeyList, MAX_KEY_BYTES, MAX_MULTI_KEY_BYTES, check_dimension_key, check_key,
 };
 use super::sequence::{Exclusions, Rule, Sequence};
 use super::when::When;
 use super::zone::{Zone, zone_database_version, zone_names};
-use super::{civil::DAY_MINUTES, cron::Cron, cron::CronDays, days::Days};
 
 /// Fewest dimensions of a multi definition: with one it would be that dimension.
 pub const MIN_DIMENSIONS: usize = 2;
@@ -178,12 +181,28 @@ fn check_meaning(definition: &PartitionsDefinition, compiled: &Compiled) -> Erro
 
 fn check_format(windows: &TimeWindowPartitions, spec: &TimeSpec) -> Errors {
     let needed = spec.sequence.rule.resolution();
-    if spec.format.tells_apart(needed) {
-        return Vec::new();
-    }
-    let (unit, example) = needed.hint();
     let format = windows.format.clone().unwrap_or_default();
-    vec![DefinitionError::new("format", DefinitionProblem::FormatTooCoarse { format, unit, example })]
+    if !spec.format.tells_apart(needed) {
+        let (unit, example) = needed.hint();
+        return vec![DefinitionError::new(
+            "format",
+            DefinitionProblem::FormatTooCoarse { format, unit, example },
+        )];
+    }
+    let named = short_years(&spec.sequence.zone);
+    let within = named.contains(&spec.start) && spec.end.is_none_or(|end| end <= named.end);
+    if spec.format.has_short_year() && !within {
+        let (first, last) = (*SHORT_YEARS.start(), *SHORT_YEARS.end());
+        let problem = DefinitionProblem::FormatShortYear { format, first, last };
+        return vec![DefinitionError::new("format", problem)];
+    }
+    Vec::new()
+}
+
+/// The instants of the years that two digits name.
+fn short_years(zone: &Zone) -> Range<i64> {
+    let new_year = |year| zone.first_instant_at(midnight(first_of_month(year, 1)));
+    new_year(*SHORT_YEARS.start())..new_year(SHORT_YEARS.end() + 1)
 }
 
 fn compile_windows(windows: &TimeWindowPartitions) -> Result<TimeSpec, Errors> {
@@ -224,6 +243,8 @@ fn compile_windows(windows: &TimeWindowPartitions) -> Result<TimeSpec, Errors> {
     };
     let start = start.instant(&zone);
     let end = end.and_then(Result::ok).map(|end| end.instant(&zone));
+    // Without an end, years of two digits end with the last that they name: the next would be taken for the first.
+    let end = end.or_else(|| format.has_short_year().then(|| short_years(&zone).end));
     if let (Some(end), Some(written)) = (end, &windows.end)
         && end <= start
     {
@@ -322,7 +343,9 @@ fn compile_exclusions(exclude: &[Exclude], zone: &Zone) -> Result<Exclusions, Er
                     .map(|cron| exclusions.rules.push(Rule::of_cron(&cron)))
                     .map_err(|problem| DefinitionProblem::Cron { expression, problem })
             }
-            Exclude::When(text) => When::parse(text).map(|when| exclusions.instants.push(when.instant(zone))),
+            Exclude::When(text) => {
+                When::parse(text).map(|when| exclusions.instants.extend(when.instants(zone)))
+            }
             Exclude::On(days) => days
                 .calendar
                 .compile()

@@ -108,6 +108,18 @@ pub enum DefinitionProblem {
         /// A format that does.
         example: &'static str,
     },
+    /// A format with years of two digits and windows in years that these do not name.
+    #[error(
+        "format {format:?} writes years with two digits, which name the years {first} to {last} and no others; use %Y, or a start and an end within these years"
+    )]
+    FormatShortYear {
+        /// As written.
+        format: String,
+        /// First year that two digits name.
+        first: i32,
+        /// Last year that two digits name.
+        last: i32,
+    },
     /// Something is wrong with a calendar.
     #[error("{0}")]
     Calendar(CalendarError),

@@ -7,8 +7,9 @@
 
 mod parts;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use chrono::{Datelike, NaiveDate};
 
@@ -16,6 +17,9 @@ use parts::{Parts, Taken, take_offset};
 
 use super::civil::{DAY_SECONDS, Wall, date_of, day_of, day_of_parts, day_of_wall, midnight};
 use super::sequence::Tick;
+
+/// The years that two digits name, as in POSIX.
+pub(crate) const SHORT_YEARS: RangeInclusive<i32> = 1969..=2068;
 
 /// Longest format that is accepted: keys have a limit of their own, this one bounds the work.
 const MAX_FORMAT_BYTES: usize = 64;
@@ -84,6 +88,9 @@ pub enum FormatError {
         /// What.
         what: String,
     },
+    /// Blank space at an end.
+    #[error("it begins or ends with a space, which no partition key may")]
+    Padded,
     /// Too long to be meant.
     #[error("it is longer than {MAX_FORMAT_BYTES} bytes")]
     TooLong,
@@ -108,6 +115,10 @@ impl KeyFormat {
         }
         if let Some(what) = super::keys::forbidden_in_key(pattern) {
             return Err(FormatError::Forbidden { what });
+        }
+        // No directive writes a space, so what a key has at its ends the pattern has.
+        if pattern.trim() != pattern {
+            return Err(FormatError::Padded);
         }
         let mut pieces = Vec::new();
         let mut chars = pattern.chars();
@@ -135,6 +146,11 @@ impl KeyFormat {
         self.pieces.contains(&Piece::Offset)
     }
 
+    /// Whether keys write years with two digits.
+    pub(crate) fn has_short_year(&self) -> bool {
+        self.pieces.contains(&Piece::ShortYear)
+    }
+
     /// Whether a character stands between the parts of every key.
     pub(crate) fn contains(&self, c: char) -> bool {
         self.pieces.contains(&Piece::Literal(c))
@@ -154,6 +170,23 @@ impl KeyFormat {
             _ => 2,
         };
         self.pieces.iter().map(width).sum::<usize>() + OFFSET
+    }
+
+    /// How many bytes keys can have. Where ticks follow elapsed time one can repeat and get its offset appended.
+    pub(crate) fn lengths(&self, elapsed: bool) -> BTreeSet<usize> {
+        let mut lengths = BTreeSet::from([0]);
+        for piece in &self.pieces {
+            lengths =
+                lengths.iter().flat_map(|length| piece.lengths().map(move |more| length + more)).collect();
+        }
+        if elapsed && !self.has_offset() {
+            let suffixed: Vec<usize> = lengths
+                .iter()
+                .flat_map(|length| Piece::Offset.lengths().map(move |more| length + more))
+                .collect();
+            lengths.extend(suffixed);
+        }
+        lengths
     }
 
     /// A key in this format, to show what keys look like.
@@ -272,7 +305,8 @@ impl KeyFormat {
         let day = year && (month && has(Piece::Day) || has(Piece::DayOfYear)) || iso_week && weekday;
         let hour = has(Piece::Hour) || has(Piece::Hour12) && has(Piece::AmPm);
         match resolution {
-            Resolution::Year => year || has(Piece::IsoYear),
+            // The year of the week is not the year: two first days of January can lie in one.
+            Resolution::Year => year || iso_week,
             Resolution::Month => year && month || day || iso_week,
             Resolution::Week => iso_week || day,
             Resolution::Day => day,
@@ -354,6 +388,20 @@ fn directive(c: char) -> Result<Piece, FormatError> {
 }
 
 impl Piece {
+    /// How many bytes it can take in a key: names differ, and an offset may have seconds.
+    fn lengths(&self) -> RangeInclusive<usize> {
+        match self {
+            Self::Literal(c) => c.len_utf8()..=c.len_utf8(),
+            Self::Year | Self::IsoYear => 4..=4,
+            Self::MonthName { full: true } => 3..=9,
+            Self::WeekdayName { full: true } => 6..=9,
+            Self::MonthName { full: false } | Self::WeekdayName { full: false } | Self::DayOfYear => 3..=3,
+            Self::IsoWeekday => 1..=1,
+            Self::Offset => 5..=7,
+            _ => 2..=2,
+        }
+    }
+
     /// How many bytes it takes in a key of a plain format.
     fn plain_bytes(&self) -> usize {
         match self {

@@ -30,6 +30,10 @@ struct Inner {
     positions: HashMap<Arc<str>, u32>,
     /// Bytes of the longest key.
     longest: usize,
+    /// Position of the first key that is none. Looked for once: lists are read once and resolved often.
+    unusable: Option<u32>,
+    /// Position of the first key that cannot be a part of a multi key.
+    unusable_in_dimension: Option<u32>,
 }
 
 /// Why a text cannot be a partition key.
@@ -113,7 +117,14 @@ impl KeyList {
             positions.entry(Arc::clone(key)).or_insert(position);
         }
         let longest = keys.iter().map(|key| key.len()).max().unwrap_or(0);
-        Self { inner: Arc::new(Inner { keys, positions, longest }) }
+        let mut numbered = (0u32..).zip(&keys);
+        let unusable_in_dimension = numbered.find(|(_, key)| check_dimension_key(key).is_err());
+        // What cannot be a key cannot be a part of one either.
+        let unusable =
+            unusable_in_dimension.into_iter().chain(numbered).find(|(_, key)| check_key(key).is_err());
+        let (unusable, unusable_in_dimension) =
+            (unusable.map(|(at, _)| at), unusable_in_dimension.map(|(at, _)| at));
+        Self { inner: Arc::new(Inner { keys, positions, longest, unusable, unusable_in_dimension }) }
     }
 
     /// How many keys.
@@ -139,6 +150,16 @@ impl KeyList {
     /// Bytes of the longest key.
     pub(crate) fn longest(&self) -> usize {
         self.inner.longest
+    }
+
+    /// What is wrong with the first key that is none.
+    pub(crate) fn unusable(&self) -> Option<InvalidKey> {
+        check_key(self.get(self.inner.unusable?)?).err()
+    }
+
+    /// What is wrong with the first key that cannot be a part of a multi key.
+    pub(crate) fn unusable_in_dimension(&self) -> Option<InvalidKey> {
+        check_dimension_key(self.get(self.inner.unusable_in_dimension?)?).err()
     }
 
     /// The keys in order.

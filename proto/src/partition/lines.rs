@@ -1,133 +1,80 @@
-//! Carrying cells over from one product to another, line by line.
+//! The cells of a product that a subset holds, line by line along the primary dimension.
 //!
-//! A line is a run of cells that differ in the innermost dimension only. Where that dimension is numbered alike in
-//! both products, or shifted by some ticks, a piece of a line moves as a whole, and the keys of the other dimensions
-//! are looked up once for each of their values. So a day that is added to `customer x date` costs a step for each
-//! customer, not one for each cell.
+//! A product is made of blocks, one for each combination of the dimensions outside of the primary one, and a block of
+//! lines, one for each combination of those inside of it. The cells of a line lie apart by the primary dimension's
+//! stride, so they are no range of numbers and must be gathered. Blocks without a member cost nothing, and a block
+//! with few costs no more than those: one cell of ten million is found without a look at the others.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::PartitionSubset;
 use super::product::Product;
-use super::stored::CarriedOver;
-use super::{PartitionSubset, Partitions};
 
-impl Product {
-    /// The cells of `subset` in `new`. `None`: sparse, of other dimensions, or with an innermost dimension of another
-    /// kind; keys decide then.
-    pub(super) fn carry_lines(&self, new: &Self, subset: &PartitionSubset) -> Option<CarriedOver> {
-        let ((inner, outer), (new_inner, new_outer)) =
-            (self.dimensions.split_last()?, new.dimensions.split_last()?);
-        let same_names = self.dimensions.iter().map(|d| &d.name).eq(new.dimensions.iter().map(|d| &d.name));
-        if self.existing.is_some() || new.existing.is_some() || !same_names {
-            return None;
-        }
-        let shift = shift(&inner.partitions, &new_inner.partitions)?;
-        // Where each value of the outer dimensions begins in the new product.
-        let offsets: Vec<Vec<Option<u32>>> = outer
-            .iter()
-            .zip(new_outer)
-            .map(|(old, new)| values(&old.partitions, &new.partitions, new.stride))
-            .collect();
-        let (len, new_len) = (inner.partitions.len(), i64::from(new_inner.partitions.len()));
-        let mut carried = CarriedOver::default();
-        for range in subset.ranges() {
-            let (mut from, to) = (*range.start(), *range.end());
-            while from <= to {
-                let last = to.min(from - from % len + (len - 1));
-                let mut starts = offsets.iter().zip(outer).map(|(offsets, dimension)| {
-                    offsets[(from / dimension.stride % dimension.partitions.len()) as usize]
-                });
-                let line = starts.try_fold(0, |sum, start| Some(sum + start?));
-                let (first, end) = (i64::from(from % len) + shift, i64::from(last % len) + shift + 1);
-                // What lies within the new line; nothing, if there is no such line.
-                let (kept, kept_end) = match line {
-                    Some(_) => {
-                        let kept = first.max(0).min(end);
-                        (kept, end.min(new_len).max(kept))
-                    }
-                    None => (first, first),
-                };
-                let line = line.unwrap_or(0);
-                // Both are within the new line, which is within the new product.
-                carried.subset.insert_range(line + kept.max(0) as u32..line + kept_end.max(0) as u32);
-                let old = |inner: i64| (i64::from(from) + inner - first) as u32;
-                carried.lost.insert_range(from..old(kept));
-                carried.lost.insert_range(old(kept_end)..last + 1);
-                let Some(next) = last.checked_add(1) else { return Some(carried) };
-                from = next;
-            }
-        }
-        Some(carried)
-    }
+/// The cells of one combination of the other dimensions that a subset holds.
+pub(crate) struct Line {
+    /// The dense number of its cell whose primary coordinate is 0.
+    pub(crate) start: u32,
+    /// Ranges of primary coordinates.
+    pub(crate) members: Vec<RangeInclusive<u32>>,
 }
 
-/// By how much the numbers of the same keys differ, if it is the same for all of them.
-fn shift(old: &Partitions, new: &Partitions) -> Option<i64> {
-    if old.fingerprint() == new.fingerprint() {
-        return Some(0);
-    }
-    new.windows()?.shift_from(old.windows()?)
-}
+/// How many times more coordinates than members a block may have for all of its coordinates to be tried. That has a
+/// first answer at once, where sorting the members into lines visits each before it has one.
+const TRIED_PER_MEMBER: u64 = 16;
 
-/// For each value of a dimension, its share of the new number.
-fn values(old: &Partitions, new: &Partitions, stride: u32) -> Vec<Option<u32>> {
-    let len = i64::from(new.len());
-    let shift = shift(old, new);
-    let value = |ordinal: u32| match shift {
-        Some(shift) => {
-            let moved = i64::from(ordinal) + shift;
-            // Within 32 bits, because it is within the new dimension.
-            (0..len).contains(&moved).then_some(moved as u32)
-        }
-        None => old.key(ordinal).and_then(|key| new.find(&key)),
+/// The lines along the primary dimension that hold any of a subset, in order.
+pub(crate) fn lines(product: &Product, subset: &PartitionSubset) -> impl Iterator<Item = Line> + use<> {
+    let dense = Arc::new(product.expand(subset));
+    let primary = &product.dimensions[product.primary];
+    let (stride, len) = (primary.stride, primary.partitions.len());
+    let block = stride * len;
+    let mut next = 0;
+    let blocks = {
+        let dense = Arc::clone(&dense);
+        std::iter::from_fn(move || {
+            let first = dense.iter_range(next..u32::MAX).next()?;
+            let start = first / block * block;
+            next = start + block;
+            Some(start)
+        })
     };
-    (0..old.len()).map(|ordinal| value(ordinal).map(|value| value * stride)).collect()
+    blocks.flat_map(move |start| -> Box<dyn Iterator<Item = Line>> {
+        let few = || dense.count_in(start..start + block) * TRIED_PER_MEMBER < u64::from(block);
+        if stride == 1 || few() {
+            return Box::new(sorted(&dense, start, block, stride).into_iter());
+        }
+        let dense = Arc::clone(&dense);
+        Box::new((start..start + stride).filter_map(move |start| {
+            let members = (0..len).filter(|&at| dense.contains(start + at * stride));
+            let line = Line { start, members: runs(members) };
+            (!line.members.is_empty()).then_some(line)
+        }))
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use chrono::{DateTime, Utc};
-
-    use super::*;
-    use crate::partition::{NoDynamicKeys, PartitionsDefinition};
-
-    fn space(customers: &str, start: &str, now: &str) -> Partitions {
-        let yaml = format!(
-            "{{kind: multi, dimensions: {{customer: {{kind: static, keys: [{customers}]}}, \
-             date: {{kind: daily, start: {start}}}}}}}"
-        );
-        let definition: PartitionsDefinition = serde_saphyr::from_str(&yaml).expect("a definition");
-        let now: DateTime<Utc> = now.parse().expect("an instant");
-        definition.resolve(now, &NoDynamicKeys).expect("a space")
+/// The members of a block by their lines.
+fn sorted(dense: &PartitionSubset, start: u32, block: u32, stride: u32) -> Vec<Line> {
+    let mut lines: BTreeMap<u32, Vec<RangeInclusive<u32>>> = BTreeMap::new();
+    for member in dense.iter_range(start..start + block) {
+        let (at, line) = ((member - start) / stride, (member - start) % stride);
+        extend(lines.entry(line).or_default(), at);
     }
+    lines.into_iter().map(|(line, members)| Line { start: start + line, members }).collect()
+}
 
-    #[test]
-    fn lines_carry_over_what_keys_do() {
-        let old = space("a, b, c, d", "2024-01-10", "2024-01-20T00:00:00Z");
-        let everything = old.all();
-        let scattered = PartitionSubset::from_ordinals((0..old.len()).filter(|ordinal| ordinal % 7 % 3 != 1));
-        for new in [
-            space("a, b, c, d", "2024-01-10", "2024-01-25T00:00:00Z"),
-            space("a, b, c, d", "2024-01-05", "2024-01-20T00:00:00Z"),
-            space("a, b, c, d", "2024-01-13", "2024-01-18T00:00:00Z"),
-            space("x, d, b, y, a", "2024-01-12", "2024-01-22T00:00:00Z"),
-            space("x, y", "2024-01-10", "2024-01-20T00:00:00Z"),
-            space("a, b, c, d", "2024-03-01", "2024-04-01T00:00:00Z"),
-        ] {
-            for subset in [&everything, &scattered, &PartitionSubset::new()] {
-                let (subset_by_key, lost_by_key) = old.same_keys(&new, subset);
-                let carried = old.carry_over(subset, &new);
-                assert_eq!((carried.subset, carried.lost), (subset_by_key, lost_by_key));
-            }
-        }
-    }
+/// Ascending numbers as ranges.
+fn runs(numbers: impl Iterator<Item = u32>) -> Vec<RangeInclusive<u32>> {
+    let mut runs = Vec::new();
+    numbers.for_each(|number| extend(&mut runs, number));
+    runs
+}
 
-    #[test]
-    fn another_day_of_ten_million_cells_is_no_work_per_cell() {
-        let customers = (0..10_000).map(|number| format!("c{number}")).collect::<Vec<_>>().join(", ");
-        let old = space(&customers, "2020-01-01", "2022-09-27T00:00:00Z");
-        let new = space(&customers, "2020-01-01", "2022-09-28T00:00:00Z");
-        assert_eq!((old.len(), new.len()), (10_000_000, 10_010_000));
-        let carried = old.carry_over(&old.all(), &new);
-        assert_eq!((carried.subset.len(), carried.lost.len()), (10_000_000, 0));
-        assert_eq!(new.key(carried.subset.last().expect("a cell")), old.key(old.len() - 1));
+/// Adds a number behind all others.
+fn extend(runs: &mut Vec<RangeInclusive<u32>>, number: u32) {
+    match runs.last_mut() {
+        Some(run) if run.end() + 1 == number => *run = *run.start()..=number,
+        _ => runs.push(number..=number),
     }
 }

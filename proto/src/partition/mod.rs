@@ -18,8 +18,10 @@
 //! pinned to the [`Fingerprint`] of its space; when the definition has changed it is carried over by key,
 //! never by position.
 
+mod alike;
 mod blocks;
 mod calendar;
+mod carried;
 mod cells;
 mod civil;
 mod compile;
@@ -38,6 +40,7 @@ mod ranges;
 mod schedule;
 mod select;
 mod sequence;
+mod shape;
 mod space;
 mod stored;
 mod subset;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use super::keys::RANGE_SEPARATOR;
+use super::lines::lines;
 use super::product::Product;
 use super::select::needs_quotes;
 use super::space::Space;
@@ -51,6 +52,14 @@ impl Partitions {
         }
     }
 
+    /// How many ranges of keys make up a subset, without a look at a key.
+    pub fn count_key_ranges(&self, subset: &PartitionSubset) -> u64 {
+        match &self.space {
+            Space::Product(product) => lines(product, subset).map(|line| line.members.len() as u64).sum(),
+            _ => subset.ranges().count() as u64,
+        }
+    }
+
     fn key_range(&self, range: &RangeInclusive<u32>) -> Option<KeyRange> {
         let count = range.end() - range.start() + 1;
         Some(KeyRange { start: self.key(*range.start())?, end: self.key(*range.end())?, count })
@@ -86,24 +95,12 @@ impl Partitions {
 /// Ranges along the primary dimension, for each combination of the others in order.
 fn product_ranges<'a>(
     product: &'a Product,
-    subset: &'a PartitionSubset,
-) -> impl Iterator<Item = KeyRange> + 'a {
-    let dense = product.expand(subset);
-    let primary = &product.dimensions[product.primary];
-    let (stride, len) = (primary.stride.max(1), primary.partitions.len());
-    let block = stride * len;
-    let blocks = product.dense_len().checked_div(block).unwrap_or(0);
-    // A line along the primary dimension begins at each dense number whose primary coordinate is 0.
-    let lines = (0..blocks).flat_map(move |outer| (0..stride).map(move |inner| outer * block + inner));
-    lines.flat_map(move |line| {
-        let on_line: PartitionSubset = if stride == 1 {
-            dense.iter_range(line..line + len).map(|dense| dense - line).collect()
-        } else {
-            (0..len).filter(|&at| dense.contains(line + at * stride)).collect()
-        };
-        let ranges: Vec<RangeInclusive<u32>> = on_line.ranges().collect();
-        ranges.into_iter().filter_map(move |range| {
-            let key = |at: u32| product.key(line + at * stride);
+    subset: &PartitionSubset,
+) -> impl Iterator<Item = KeyRange> + use<'a> {
+    let stride = product.dimensions[product.primary].stride;
+    lines(product, subset).flat_map(move |line| {
+        line.members.into_iter().filter_map(move |range| {
+            let key = |at: u32| product.key(line.start + at * stride);
             let count = range.end() - range.start() + 1;
             Some(KeyRange { start: key(*range.start())?, end: key(*range.end())?, count })
         })

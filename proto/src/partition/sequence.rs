@@ -84,11 +84,18 @@ impl Rule {
                 seen |= 1 << hour;
                 repeated
             });
-            return if same_hour { Resolution::Minute } else { Resolution::Hour };
+            // A fixed time in a gap of the clocks moves to its end, into an hour that may have a tick of its own.
+            let moves = !self.elapsed && self.minutes.iter().any(|minute| minute % 60 != 0);
+            return if same_hour || moves { Resolution::Minute } else { Resolution::Hour };
         }
-        // Weekdays, leap years and month lengths meet in every combination within 28 years; a calendar
-        // is judged by what it has in them.
-        let (first, last) = (first_of_month(2000, 1), first_of_month(2028, 1) - 1);
+        // Weekdays, leap years and month lengths meet in every combination within 28 years; a list is
+        // judged by all that it has.
+        let (first, last) = match &self.days {
+            Days::Listed(_) => self.days.bounds(),
+            Days::Pattern(_) | Days::PatternExcept(..) => {
+                (first_of_month(2000, 1), first_of_month(2028, 1) - 1)
+            }
+        };
         let mut previous: Option<NaiveDate> = None;
         let mut needed = Resolution::Year;
         self.days.for_each(first, last, |day| {

@@ -7,7 +7,7 @@ use super::compile::{Compiled, check_key_lengths};
 use super::definition::PartitionsDefinition;
 use super::dynamic::DynamicKeys;
 use super::error::{DefinitionError, DefinitionProblem, KeyError};
-use super::keys::{InvalidKey, KEY_SEPARATOR, KeyList, MAX_KEY_BYTES, check_dimension_key, check_key};
+use super::keys::{KEY_SEPARATOR, KeyList};
 use super::product::Product;
 use super::windows::Windows;
 use super::{MAX_PARTITIONS, PartitionSubset, TimeWindow};
@@ -61,7 +61,8 @@ pub(crate) fn resolve(
         Compiled::Static(keys) => Ok(Space::Keys(keys.clone())),
         Compiled::Time(spec) => Ok(Space::Windows(Windows::at(spec, now)?)),
         Compiled::Dynamic(name) => match dynamic.keys(name) {
-            Some(keys) => match too_long(&keys) {
+            // They come from elsewhere. Such a key could not be selected, and a range of it not be read.
+            Some(keys) => match keys.unusable() {
                 Some(invalid) => Err(DefinitionError::new("name", DefinitionProblem::Key(invalid))),
                 None => Ok(Space::Keys(keys)),
             },
@@ -91,24 +92,20 @@ pub(crate) fn resolve(
                 )
             });
             check_key_lengths(longest)?;
-            let count = dimensions.iter().map(|(_, partitions)| u128::from(partitions.len())).product();
+            // Eight dimensions of 2^32 are more than a number can count; the error names as many as it can.
+            let lens = dimensions.iter().map(|(_, partitions)| u128::from(partitions.len()));
+            let count = lens.fold(1, u128::saturating_mul);
             let product = Product::dense(dimensions, spec.primary).ok_or_else(|| too_many(count))?;
             restrict(product, spec).map(Space::Product)
         }
     }
 }
 
-/// A key of a dynamic set that is over the limit. Looks at the keys only if there is one.
-fn too_long(keys: &KeyList) -> Option<InvalidKey> {
-    if keys.longest() <= MAX_KEY_BYTES { None } else { keys.iter().find_map(|key| check_key(key).err()) }
-}
-
 /// Keys of a dynamic set come from elsewhere; one that cannot be part of a multi key would make cells
 /// that no key names.
 fn check_dynamic_dimension(name: &str, keys: &KeyList) -> Result<(), DefinitionError> {
-    let invalid = keys.iter().find_map(|key| check_dimension_key(key).err());
     let error = |invalid| DefinitionError::new(format!("dimensions.{name}"), DefinitionProblem::Key(invalid));
-    invalid.map_or(Ok(()), |invalid| Err(error(invalid)))
+    keys.unusable_in_dimension().map_or(Ok(()), |invalid| Err(error(invalid)))
 }
 
 impl Partitions {

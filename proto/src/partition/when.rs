@@ -45,6 +45,15 @@ impl When {
         Ok(when)
     }
 
+    /// Every instant in a zone: both of a local time that repeats, and of a skipped one the end of the gap.
+    pub(crate) fn instants(self, zone: &Zone) -> Vec<i64> {
+        let named = match self {
+            Self::Local(wall) => zone.instants_of(wall),
+            Self::Instant(instant) => vec![instant],
+        };
+        if named.is_empty() { vec![self.instant(zone)] } else { named }
+    }
+
     /// The instant in a zone: of a skipped local time the end of the gap, of a repeated one the first.
     pub(crate) fn instant(self, zone: &Zone) -> i64 {
         match self {

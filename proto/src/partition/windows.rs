@@ -1,5 +1,6 @@
 //! The windows of a time-window definition that exist at one instant.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use super::error::{DefinitionError, DefinitionProblem, KeyError};
 use super::format::ReadKey;
 use super::sequence::Tick;
 use super::timeline::{Layer, MARGIN_DAYS, Timeline, first_day, last_day};
-use super::{MAX_PARTITIONS, TimeWindow};
+use super::{MAX_PARTITIONS, PartitionSubset, TimeWindow};
 
 /// A stretch of ticks counted for one definition: everything that does not depend on which of them exist.
 #[derive(Clone, Debug)]
@@ -142,6 +143,30 @@ impl Windows {
         self.spec.exists_from(tick.instant)
     }
 
+    /// Which windows of another space of the same ticks exist here at some time: from this definition's start on and
+    /// up to its end.
+    pub(crate) fn ever(&self, other: &Self) -> Range<u32> {
+        let (line, spec) = (&other.line, &self.spec);
+        // Clamped to 0..=len, a u32.
+        let ordinal = |kept: u64| kept.saturating_sub(other.first_kept).min(u64::from(other.len)) as u32;
+        let closed_by = |end: i64| {
+            let closing = line.rank(Layer::All, end + 1).checked_sub(1);
+            let closing = closing.and_then(|closing| line.tick(Layer::All, closing));
+            closing.map_or(0, |closing| ordinal(line.rank(Layer::Kept, closing.instant)))
+        };
+        ordinal(line.rank(Layer::Kept, spec.start))..spec.end.map_or(other.len, closed_by)
+    }
+
+    /// From which instants on those of [`ever`](Self::ever) exist here. Counts ticks once for all of them.
+    pub(crate) fn exist_from(&self, other: &Self, ordinals: &PartitionSubset) -> Vec<(u32, Option<i64>)> {
+        let opening = |ordinal| other.tick(ordinal).map(|tick| tick.instant);
+        let (first, last) = (ordinals.first().and_then(opening), ordinals.last().and_then(opening));
+        let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+        let line = self.spec.counted(first..last);
+        let exists_from = |ordinal| opening(ordinal).and_then(|opening| self.spec.exists_by(&line, opening));
+        ordinals.iter().map(|ordinal| (ordinal, exists_from(ordinal))).collect()
+    }
+
     /// Where a window lies that does not exist but whose key is good: how many existing windows begin
     /// before it, and its first instant.
     pub(crate) fn place(&self, key: &str) -> (u32, i64) {
@@ -162,8 +187,16 @@ impl TimeSpec {
         if opening < self.start {
             return None;
         }
+        self.exists_by(&self.counted(opening..opening), opening)
+    }
+
+    /// The ticks that decide from when on the windows exist that open in a stretch of time.
+    fn counted(&self, openings: Range<i64>) -> Timeline {
         let reach = u64::from(self.end_offset.unsigned_abs()) + 2;
-        let line = Timeline::covering(&self.sequence, opening..opening, &(opening..opening), reach);
+        Timeline::covering(&self.sequence, openings.clone(), &openings, reach)
+    }
+
+    fn exists_by(&self, line: &Timeline, opening: i64) -> Option<i64> {
         let closing = line.rank(Layer::All, opening + 1);
         let end = line.tick(Layer::All, closing)?.instant;
         if self.end.is_some_and(|limit| end > limit) {

@@ -54,6 +54,37 @@ fn a_range_may_begin_in_the_first_and_end_in_the_second_of_two_equal_hours() {
 }
 
 #[test]
+fn excluding_a_local_time_that_repeats_takes_out_both() {
+    let hours = |exclude: &str| {
+        let yaml = format!(
+            "{{kind: hourly, start: 2024-11-03, timezone: America/New_York, exclude: ['{exclude}'], end: '2024-11-03T03:00'}}"
+        );
+        keys(&space(&yaml, "2024-11-04T05:00:00Z"))
+    };
+    let (first, second) = ("2024-11-03-01:00", "2024-11-03-01:00-0500");
+    assert_eq!(hours("2024-11-03T01:00"), ["2024-11-03-00:00", "2024-11-03-02:00"]);
+    // An instant is one of the two.
+    assert_eq!(hours("2024-11-03T05:00:00Z"), ["2024-11-03-00:00", second, "2024-11-03-02:00"]);
+    assert_eq!(hours("2024-11-03T06:00:00Z"), ["2024-11-03-00:00", first, "2024-11-03-02:00"]);
+    // A fixed time happens the second time.
+    let days = "{kind: daily, start: 2024-11-02, hour_offset: 1, minute_offset: 30, timezone: America/New_York, \
+                exclude: ['2024-11-03T01:30']}";
+    assert_eq!(keys(&space(days, "2024-11-05T12:00:00Z")), ["2024-11-02", "2024-11-04"]);
+}
+
+#[test]
+fn an_end_that_repeats_is_the_first_of_the_two() {
+    let hours = |end: &str| {
+        let yaml = format!("{{kind: hourly, start: 2024-11-03, timezone: America/New_York, end: '{end}'}}");
+        keys(&space(&yaml, "2024-11-04T05:00:00Z")).len()
+    };
+    assert_eq!(
+        (hours("2024-11-03T01:00"), hours("2024-11-03T06:00:00Z"), hours("2024-11-03T02:00")),
+        (1, 2, 3)
+    );
+}
+
+#[test]
 fn a_format_with_an_offset_needs_no_suffix() {
     let yaml = "{kind: hourly, start: 2024-11-03, timezone: America/New_York, format: '%Y-%m-%dT%H:%M%z'}";
     let hours = space(yaml, "2024-11-03T08:00:00Z");

@@ -170,6 +170,25 @@ fn too_many_partitions_are_refused_with_their_number() {
 }
 
 #[test]
+fn products_of_any_size_are_counted_and_one_with_an_empty_dimension_is_empty() {
+    let resolved = |dimensions: &[&str]| {
+        let named = ('a'..).zip(dimensions).map(|(name, dimension)| format!("{name}: {dimension}"));
+        let yaml = format!("{{kind: multi, dimensions: {{{}}}}}", named.collect::<Vec<_>>().join(", "));
+        definition(&yaml).resolve(at("9000-01-01T00:00:00Z"), &NoDynamicKeys).map_err(|e| e.to_string())
+    };
+    let (long, none) = ("{kind: cron, cron: '* * * * *', start: 1000-01-01}", "{kind: dynamic, name: none}");
+    let error = resolved(&[long; 8]).expect_err("too many");
+    assert!(error.contains("the limit is 4294967295"), "{error}");
+    for dimensions in [[none, long, long], [long, none, long], [long, long, none]] {
+        let cells = resolved(&dimensions).expect("no cells");
+        assert_eq!((cells.len(), cells.key(0), cells.blocks(0..=0).len()), (0, None, 0));
+        assert_eq!(cells.format_ranges(&cells.all(), 1), "nothing");
+        assert_eq!(cells.parse("!latest"), Ok(cells.all()));
+        assert!(cells.ordinal("2024-01-01-00:00|2024-01-01-00:00|x").is_err());
+    }
+}
+
+#[test]
 fn multi_keys_have_a_limit_of_their_own_and_the_error_says_which_dimension_is_long() {
     let yaml = |length: usize| {
         let key = |c: &str| c.repeat(length);

@@ -1,6 +1,6 @@
 //! The law that ties the two directions of a mapping together, on random pairs of definitions.
 
-use backstitch_proto::mapping::{Mapper, infer, validate};
+use backstitch_proto::mapping::{Mapper, PartitionMapping, infer, validate};
 use backstitch_proto::partition::{PartitionSubset, Partitions};
 use proptest::prelude::*;
 
@@ -45,7 +45,7 @@ fn pairs() -> impl Strategy<Value = (String, String, Option<String>)> {
         (keys(), Just("{kind: unpartitioned}".to_owned())).prop_map(|(up, down)| (up, down, None)),
         (Just("{kind: unpartitioned}".to_owned()), time()).prop_map(|(up, down)| (up, down, None)),
     ];
-    let multi = (time(), time(), keys(), keys(), any::<bool>(), 0..7u8).prop_map(move |(a, b, k, l, sparse, shape)| {
+    let multi = (time(), time(), keys(), keys(), any::<bool>(), 0..9u8).prop_map(move |(a, b, k, l, sparse, shape)| {
         match shape {
             0 => (cells(a, k, sparse), b, None),
             1 => (a, cells(b, k, sparse), None),
@@ -56,7 +56,8 @@ fn pairs() -> impl Strategy<Value = (String, String, Option<String>)> {
                      missing: wait}}, region: {dimension: area}}}".to_owned())),
             5 => (cells(a, k, sparse), cells(b, l, sparse),
                 Some("{kind: multi, dimensions: {date: {keys: ['2024-01-02']}, region: {}}}".to_owned())),
-            _ => (cells(a.clone(), k, sparse), cells(a, l, sparse), Some("{kind: identity}".to_owned())),
+            _ => (cells(a.clone(), k, sparse), cells(a, l, sparse),
+                Some(format!("{{kind: identity, missing: {}}}", ["error", "skip", "wait"][usize::from(shape % 3)]))),
         }
     });
     prop_oneof![3 => single, 2 => multi]
@@ -97,10 +98,19 @@ proptest! {
                 Err(_) => return Ok(()),
             },
         };
-        prop_assert_eq!(validate(&mapping, &up, &down), Ok(()));
+        let valid = validate(&mapping, &up, &down);
         let (up, down) = (resolve(&up, now), resolve(&down, now));
-        // A pinned key may be no window of this cadence.
-        let Ok(mapper) = Mapper::new(&mapping, &up, &down) else { return Ok(()) };
+        let mapper = match (&valid, Mapper::new(&mapping, &up, &down)) {
+            (Ok(()), Ok(mapper)) => mapper,
+            // A pinned key may be no window of this cadence.
+            (Err(_), Err(_)) => return Ok(()),
+            // Keys of two cadences may never be the same.
+            (Err(problem), Ok(mapper)) if matches!(mapping, PartitionMapping::Identity { .. }) => {
+                prop_assert!(mapper.upstream_of(&down.all()).subset.is_empty(), "{}", problem);
+                return Ok(());
+            }
+            (valid, bound) => return Err(TestCaseError::fail(format!("{valid:?}, {:?}", bound.err()))),
+        };
 
         // The relation itself, one pair at a time, over samples of both sides.
         let step = |space: &Partitions| (space.len() as usize / 60).max(1);

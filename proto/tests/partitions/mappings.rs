@@ -114,6 +114,67 @@ fn the_policy_decides_what_becomes_of_the_missing() {
 }
 
 #[test]
+fn the_policy_of_an_identity_holds_in_every_dimension() {
+    let cells = |start: &str, more: i32| {
+        let date = format!("{{kind: daily, start: {start}, end_offset: {more}}}");
+        format!("{{kind: multi, dimensions: {{date: {date}, region: {{kind: static, keys: [us, eu]}}}}}}")
+    };
+    let policy = |written: &str| {
+        let pair = bound(&cells("2024-01-05", 0), &cells("2024-01-01", 1), written);
+        let missing = pair.mapper.upstream_of(&subset(&pair.down, &["2024-03-10|us"])).missing;
+        let blocked = pair.mapper.blocked(&pair.down.all());
+        let refused = pair.down.format_ranges(&blocked.refused, 1);
+        (missing.count(), refused, blocked.waiting.len())
+    };
+    assert_eq!(policy("{kind: identity}"), (1, "2024-01-01|us...2024-01-04|us and 6 more".into(), 0));
+    assert_eq!(policy("{kind: identity, missing: skip}"), (0, "nothing".into(), 0));
+    // Today's cells come at midnight; those before the start never do.
+    assert_eq!(
+        policy("{kind: identity, missing: wait}"),
+        (1, "2024-01-01|us...2024-01-04|us and 4 more".into(), 1)
+    );
+}
+
+#[test]
+fn ten_million_missing_windows_are_told_without_a_look_at_each() {
+    let minutes = |fields: &str| format!("{{kind: cron, cron: '* * * * *', {fields}}}");
+    let up = minutes("start: 2024-03-10, end: '2024-03-10T12:05'");
+    let down = minutes("start: 2005-01-01, end_offset: 10");
+    let blocked = |written: &str| {
+        let pair = bound(&up, &down, written);
+        let blocked = pair.mapper.blocked(&pair.down.all());
+        (pair.down.format_ranges(&blocked.refused, 4), blocked.waiting.len())
+    };
+    let early = "2005-01-01-00:00...2024-03-09-23:59";
+    assert_eq!(blocked("{kind: identity}"), (format!("{early}, 2024-03-10-12:00...2024-03-10-12:09"), 0));
+    // Five of the ten minutes from now on end before the upstream does.
+    assert_eq!(
+        blocked("{kind: identity, missing: wait}"),
+        (format!("{early}, 2024-03-10-12:05...2024-03-10-12:09"), 5)
+    );
+}
+
+#[test]
+fn equal_keys_of_two_zones_are_found_in_runs() {
+    let minutes = |zone: &str, start: &str| {
+        format!("{{kind: cron, cron: '* * * * *', start: {start}, timezone: {zone}}}")
+    };
+    let up = minutes("Europe/Berlin", "2006-02-01");
+    let pair = bound(&up, &minutes("Asia/Tokyo", "2004-01-01"), "{kind: identity}");
+    let answer = pair.mapper.upstream_of(&pair.down.all());
+    // Berlin skips an hour every spring, and Tokyo is eight hours ahead at the end.
+    let missing = (366 + 365 + 31) * 1_440 + 18 * 60 + 8 * 60;
+    assert_eq!(answer.missing.count(), missing);
+    assert_eq!(answer.subset.len(), u64::from(pair.down.len()) - missing);
+    for key in ["2006-02-01-00:00", "2024-03-10-12:59", "2023-10-29-02:30"] {
+        assert_eq!(pair.needs(&[key]), [key]);
+    }
+    let (up, down) = (&pair.up, &pair.down);
+    assert_eq!(up.carry_over(&up.all(), down).subset, pair.mapper.downstream_of(&up.all()));
+    assert_eq!(pair.mapper.downstream_of(&up.all()).len(), answer.subset.len());
+}
+
+#[test]
 fn offsets_move_by_downstream_windows() {
     let offset = |start: i32, end: i32| {
         bound(DAILY, DAILY, &format!("{{kind: time_window, start_offset: {start}, end_offset: {end}}}"))
@@ -294,6 +355,42 @@ fn missing_cells_of_a_product_are_named_whole() {
 }
 
 #[test]
+fn what_is_missing_comes_in_the_same_order_every_time() {
+    let cells = |keys: &str| {
+        format!("{{kind: multi, dimensions: {{date: {DAILY}, region: {{kind: static, keys: [{keys}]}}}}}}")
+    };
+    let pair = bound(&cells("us"), &cells("a, b, c, d, e, f, g, h"), "");
+    // Every day another set of regions.
+    let chosen = pair.down.all().iter().filter(|cell| (cell / 8) & (1 << (cell % 8)) != 0).collect();
+    let missing = || pair.mapper.upstream_of(&chosen).missing.keys().collect::<Vec<_>>();
+    assert_eq!(missing(), missing());
+    assert_eq!(missing().len() as u64, chosen.len());
+}
+
+#[test]
+fn a_text_about_missing_cells_counts_what_it_does_not_name() {
+    // Twenty thousand customers, of which every second one is new, times two months of minutes.
+    let numbers = |from: usize, step: usize| {
+        (from..20_000).step_by(step).map(|at| format!("c{at:05}")).collect::<Vec<_>>().join(", ")
+    };
+    let cells = |keys: String, start: &str| {
+        let time = format!("{{kind: cron, cron: '* * * * *', start: {start}, end: 2024-03-01}}");
+        format!("{{kind: multi, dimensions: {{customer: {{kind: static, keys: [{keys}]}}, time: {time}}}}}")
+    };
+    let up = cells(numbers(0, 2), "2024-02-01");
+    let down = cells(numbers(0, 1), "2024-01-01");
+    let pair = bound(&up, &down, "{kind: multi, dimensions: {customer: {}, time: {}}}");
+    let missing = pair.mapper.upstream_of(&pair.down.all()).missing;
+    let (customers, minutes) = (10_000, (31 + 29) * 1_440);
+    assert_eq!(missing.count(), customers * minutes + customers * 31 * 1_440);
+    let text = missing.to_text(1);
+    assert!(text.ends_with(" more"), "{text}");
+    let named: u64 =
+        missing.count() - text.rsplit(' ').nth(1).and_then(|n| n.parse::<u64>().ok()).expect("a number");
+    assert!((1..=minutes).contains(&named), "{text}");
+}
+
+#[test]
 fn a_sparse_product_does_not_miss_what_it_leaves_out() {
     let sparse = "{kind: multi, dimensions: {date: {kind: daily, start: 2024-01-01}, region: {kind: static, keys: [us, eu]}}, \
                   except: [{region: eu, date: '2024-01-05'}]}";
@@ -324,6 +421,56 @@ fn impossible_pairs_say_what_would_work() {
         unknown.to_string().contains("`keys` does not belong to a mapping of kind identity"),
         "{unknown}"
     );
+}
+
+#[test]
+fn keys_that_can_never_be_partitions_are_refused_where_they_are_written() {
+    let regions = "{kind: static, keys: [us]}";
+    let cells = "{kind: multi, dimensions: {date: {kind: daily, start: 2024-01-01}, name: {kind: dynamic, name: n}, \
+                 region: {kind: static, keys: [us]}}}";
+    let specific = |up: &str, key: &str| {
+        let written = mapping(&format!("{{kind: specific, keys: ['{key}']}}"));
+        let outcome = validate(&written, &definition(up), &definition(regions));
+        outcome.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    for (up, key, part) in [
+        (DAILY, "2024-1-5", "upstream key \"2024-1-5\": \"2024-1-5\" is not spelled as a partition key"),
+        (DAILY, "today", "its keys look like 2024-01-31"),
+        (HOURLY, "2024-01-05-00:30", "no window begins then"),
+        (cells, "2024-01-05|us", "2 parts where there are 3 dimensions (date, name, region)"),
+        (cells, "2024-1-5|x|us", "dimension \"date\" of \"2024-1-5|x|us\""),
+        (cells, "2024-01-05|x|fr", "dimension \"region\""),
+    ] {
+        assert!(specific(up, key).contains(part), "{key}: {}", specific(up, key));
+    }
+    // Time and others may bring these.
+    for (up, key) in [(DAILY, "2099-01-01"), (DAILY, "2023-01-01"), (cells, "2099-01-01|new|us")] {
+        assert_eq!(specific(up, key), "");
+    }
+    let pinned = "{kind: multi, dimensions: {date: {keys: ['2024-1-5']}, region: {}}}";
+    assert!(refused(cells, cells, pinned).contains("did you mean \"2024-01-05\"?"));
+}
+
+#[test]
+fn identity_between_keys_that_are_never_equal_is_refused() {
+    let error = refused(DAILY, HOURLY, "{kind: identity}");
+    assert!(
+        error.contains(
+            "no key is the same on both sides (\"2024-01-31\" upstream, \"2024-01-31-00:00\" downstream)"
+        ),
+        "{error}"
+    );
+    assert!(error.contains("use time_window for the windows that overlap, or give both the same format"));
+    let cells = |date: &str| {
+        format!("{{kind: multi, dimensions: {{date: {date}, region: {{kind: static, keys: [us]}}}}}}")
+    };
+    let error = refused(&cells(HOURLY), &cells(DAILY), "{kind: identity}");
+    assert!(error.contains("dimension \"date\"") && error.contains("no key is the same"), "{error}");
+    // Of one format, the keys of one cadence can be some of another's.
+    let midnights = "{kind: hourly, start: 2024-01-01, exclude: ['0 1-23 * * *']}";
+    let days = "{kind: daily, start: 2024-01-01, format: '%Y-%m-%d-00:00'}";
+    assert_eq!(bound(midnights, days, "{kind: identity}").needs(&["2024-01-05-00:00"]), ["2024-01-05-00:00"]);
+    assert_eq!(bound(DAILY, MONTHLY, "{kind: identity}").needs(&["2024-02-01"]), ["2024-02-01"]);
 }
 
 #[test]

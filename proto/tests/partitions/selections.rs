@@ -130,6 +130,19 @@ fn formatted_ranges_read_back_as_the_same_subset() {
 }
 
 #[test]
+fn keys_with_a_dot_at_an_end_are_quoted_in_ranges() {
+    let versions = space("{kind: static, keys: ['v1.', 'v2.', '.v3', '.v4.', v5]}", "2024-04-01T00:00:00Z");
+    for from in 0..versions.len() {
+        for to in from..versions.len() {
+            let subset = (from..=to).collect();
+            let text = versions.format_ranges(&subset, usize::MAX);
+            assert_eq!(versions.parse(&text), Ok(subset), "{text}");
+        }
+    }
+    assert_eq!(versions.format_ranges(&versions.all(), 1), "\"v1.\"...v5");
+}
+
+#[test]
 fn an_interval_of_cells_is_shown_as_few_selections() {
     let shown = |from: &str, to: &str| -> Vec<String> {
         let ordinal = |key| cells().ordinal(key).expect("a cell");

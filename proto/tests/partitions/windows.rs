@@ -177,6 +177,67 @@ fn formats_that_cannot_tell_windows_apart_are_refused() {
 }
 
 #[test]
+fn formats_with_a_space_at_an_end_are_refused() {
+    for format in [" %Y-%m-%d", "%Y-%m-%d ", "\u{a0}%Y-%m-%d"] {
+        let all = errors(&format!("{{kind: daily, start: 2024-01-01, format: '{format}'}}")).concat();
+        assert!(all.contains("it begins or ends with a space, which no partition key may"), "{all}");
+    }
+    assert_eq!(errors("{kind: daily, start: 2024-01-01, format: '%d %B %Y'}"), [""; 0]);
+}
+
+#[test]
+fn the_year_of_a_week_does_not_tell_years_apart() {
+    // The first days of 2020 and of 2021 both lie in weeks of 2020.
+    let yearly = |format: &str| {
+        errors(&format!("{{kind: cron, cron: '@yearly', start: 2019-01-01, format: '{format}'}}")).concat()
+    };
+    assert!(yearly("%G").contains("begin in the same year"), "{}", yearly("%G"));
+    assert_eq!((yearly("%Y"), yearly("%G-W%V")), (String::new(), String::new()));
+}
+
+#[test]
+fn years_of_two_digits_name_a_century_and_no_more() {
+    let error = |fields: &str| errors(&format!("{{kind: daily, format: '%y-%m-%d', {fields}}}")).concat();
+    let said = "name the years 1969 to 2068 and no others";
+    assert!(error("start: 1960-01-01").contains(said), "{}", error("start: 1960-01-01"));
+    assert!(error("start: 2024-01-01, end: 2070-01-01").contains(said));
+    assert!(error("start: 2070-01-01").contains(said));
+    assert_eq!(error("start: 1969-01-01, end: 2069-01-01"), "");
+    // Without an end there are windows up to the last year that has a name.
+    let days = space("{kind: daily, format: '%y-%m-%d', start: 2068-12-30}", "2070-01-01T00:00:00Z");
+    assert_eq!(keys(&days), ["68-12-30", "68-12-31"]);
+}
+
+#[test]
+fn times_that_clocks_move_into_one_hour_need_minutes_in_their_keys() {
+    // On the day of the gap 02:30 happens at 03:00, half an hour before 03:30.
+    let twice = |format: &str| {
+        format!(
+            "{{kind: cron, cron: '30 2,3 * * *', start: 2024-03-10, timezone: America/New_York, format: '{format}'}}"
+        )
+    };
+    let all = errors(&twice("%Y-%m-%d-%H")).concat();
+    assert!(all.contains("begin in the same minute"), "{all}");
+    let times = space(&twice("%Y-%m-%d-%H:%M"), "2024-03-11T06:30:00Z");
+    assert_eq!(keys(&times), ["2024-03-10-03:00", "2024-03-10-03:30"]);
+    let full = "{kind: cron, cron: '0 2,3 * * *', start: 2024-03-10, timezone: America/New_York, format: '%Y-%m-%d-%H'}";
+    assert_eq!(keys(&space(full, "2024-03-11T07:30:00Z")), ["2024-03-10-03", "2024-03-11-02"]);
+}
+
+#[test]
+fn a_listed_calendar_is_judged_by_all_of_its_days() {
+    let error = |days: &str, format: &str| {
+        let calendar = format!("{{days: [{days}]}}");
+        errors(&format!("{{kind: calendar, calendar: {calendar}, start: 1990-01-01, format: '{format}'}}"))
+            .concat()
+    };
+    for days in ["1995-06-01, 1995-06-02, 1995-07-01", "2031-06-01, 2031-06-02, 2031-07-01"] {
+        assert!(error(days, "%Y-%m").contains("too coarse"), "{days}: {}", error(days, "%Y-%m"));
+    }
+    assert_eq!(error("1995-06-01, 1996-07-01, 2031-06-01", "%Y"), "");
+}
+
+#[test]
 fn coarse_formats_name_their_one_window() {
     let weeks =
         space("{kind: weekly, start: 2024-01-01, day_offset: 1, format: '%G-W%V'}", "2024-01-29T00:00:00Z");

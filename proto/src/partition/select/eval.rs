@@ -18,6 +18,19 @@ pub(crate) enum Bounds {
     /// In definitions, which hold at every time: windows that do not exist yet, or no more, select
     /// nothing, and `latest` is refused.
     AnyTime,
+    /// The same for a dynamic set, whose keys come and go: one that is not there selects nothing.
+    AnyKeys,
+}
+
+impl Bounds {
+    /// Whether a key that names nothing now selects nothing, rather than being an error.
+    fn tolerates(self, error: &KeyError) -> bool {
+        match self {
+            Self::Existing => false,
+            Self::AnyTime => only_absent(error),
+            Self::AnyKeys => matches!(error, KeyError::Unknown { .. }),
+        }
+    }
 }
 
 type Selected = Result<PartitionSubset, Located>;
@@ -82,13 +95,13 @@ fn slab(product: &Product, index: usize, side: PartitionSubset) -> PartitionSubs
 fn item(space: &Partitions, item: &Item, bounds: Bounds) -> Result<PartitionSubset, SelectProblem> {
     match item {
         Item::All => Ok(space.all()),
-        Item::Latest(_) if bounds == Bounds::AnyTime => Err(SelectProblem::Moving),
+        Item::Latest(_) if bounds != Bounds::Existing => Err(SelectProblem::Moving),
         Item::Latest(count) => Ok(latest(space, *count)),
         Item::Range { start, end } => range(space, start.as_deref(), end.as_deref(), bounds),
         Item::Key(word) => match word.key() {
             Some(key) => match space.ordinal(key) {
                 Ok(ordinal) => Ok(PartitionSubset::from_ordinals([ordinal])),
-                Err(error) if bounds == Bounds::AnyTime && only_absent(&error) => Ok(PartitionSubset::new()),
+                Err(error) if bounds.tolerates(&error) => Ok(PartitionSubset::new()),
                 Err(error) => Err(SelectProblem::Key(error)),
             },
             None => {
@@ -129,6 +142,10 @@ fn range(
 ) -> Result<PartitionSubset, SelectProblem> {
     if let Some(product) = space.product() {
         return rectangle(space, product, start, end, bounds);
+    }
+    if bounds == Bounds::AnyKeys && [start, end].into_iter().flatten().any(|key| space.find(key).is_none()) {
+        // Nobody knows which keys lie on this side of one that is not there.
+        return Ok(PartitionSubset::new());
     }
     let from = start.map(|key| end_of_range(space, key, bounds)).transpose()?;
     let to = end.map(|key| end_of_range(space, key, bounds)).transpose()?;

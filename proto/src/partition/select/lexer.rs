@@ -71,7 +71,9 @@ pub(crate) fn needs_quotes(key: &str) -> bool {
     let keyword = key == "all" || key == "latest" || key.starts_with("latest:");
     let special =
         key.contains(['"', ',', '&', '!', '(', ')', '=', '*', '\\']) || key.contains(RANGE_SEPARATOR);
-    keyword || special || key.is_empty() || key.trim() != key
+    // Beside the sign of a range, a dot at an end would be taken for a part of the sign.
+    let dotted = key.starts_with('.') || key.ends_with('.');
+    keyword || special || dotted || key.is_empty() || key.trim() != key
 }
 
 /// Cuts a text into tokens; the last one is `End`.
