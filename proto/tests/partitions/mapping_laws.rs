@@ -166,6 +166,7 @@ proptest! {
         let (up, down) = (definition(&near(&up)), definition(&near(&down)));
         let Ok(mapping) = written.map_or_else(|| infer(&up, &down), |yaml| Ok(mapping(&yaml))) else { return Ok(()) };
         let down = resolve(&down, now);
+        let nothing_exists = resolve(&up, now).is_empty();
         let Ok(mapper) = Mapper::new(&mapping, &resolve(&up, now), &down) else { return Ok(()) };
         let chosen: PartitionSubset = sample(&down, seed, 40).iter().rev().take(60).collect();
         let blocked = mapper.blocked(&chosen);
@@ -181,6 +182,11 @@ proptest! {
         for (instant, tasks) in &blocked.waiting {
             prop_assert!(*instant > now);
             for (moment, free) in [(*instant, true), (*instant - chrono::Duration::seconds(1), false)] {
+                // What an offset reaches beyond the last window is missing only while there is no window at all, so such
+                // a wait can become needless before it ends.
+                if !free && nothing_exists {
+                    continue;
+                }
                 let Ok(later) = Mapper::new(&mapping, &resolve(&up, moment), &down) else { return Ok(()) };
                 for d in tasks.iter() {
                     let missing = later.upstream_of(&PartitionSubset::from_ordinals([d])).missing;
