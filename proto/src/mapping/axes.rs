@@ -5,7 +5,7 @@
 //! product of relations between single dimensions, and a subset that is a union of rectangles maps
 //! rectangle by rectangle, side by side. A single space counts as a product of one dimension.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::blocked::Blocking;
 use super::definition::MissingPolicy;
@@ -198,7 +198,8 @@ fn rectangles(dense: &PartitionSubset, lens: &[u32]) -> Vec<Vec<PartitionSubset>
         return vec![vec![dense.clone()]];
     }
     let stride: u32 = inner.iter().product();
-    let mut alike: HashMap<Vec<Span>, PartitionSubset> = HashMap::new();
+    // In an order of its own, so that what is missing is told in the same order every time.
+    let mut alike: BTreeMap<Vec<Span>, PartitionSubset> = BTreeMap::new();
     for (rows, row) in rows(dense, stride) {
         alike.entry(row).or_default().insert_range(rows.0..rows.1);
     }

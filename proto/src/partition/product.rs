@@ -31,6 +31,10 @@ pub(crate) struct Dimension {
     pub(crate) stride: u32,
 }
 
+/// How far ahead a position must lie to be looked up rather than walked to, and how long a range must be to be taken
+/// as a whole.
+const FAR: u32 = 4_096;
+
 impl Product {
     /// The dense product; `None` when it has more cells than there are ordinals. With an empty dimension it has
     /// none, however long the others are.
@@ -100,12 +104,39 @@ impl Product {
     pub(crate) fn expand(&self, subset: &PartitionSubset) -> PartitionSubset {
         let Some(existing) = &self.existing else { return subset.clone() };
         let mut dense = PartitionSubset::new();
+        // Ordinals are positions in `existing`, and both ascend: one walk over its runs finds them all. `at` is the
+        // position at which the run begins.
+        let (mut runs, mut at) = (existing.ranges_from(0), 0);
+        let mut run = runs.next();
         for range in subset.ranges() {
-            // Consecutive ordinals are consecutive members of `existing`.
-            let (Some(from), Some(to)) = (existing.nth(*range.start()), existing.nth(*range.end())) else {
+            let (mut from, to) = (*range.start(), *range.end());
+            if to - from > FAR {
+                // Whole containers rather than runs, of which there may be many.
+                let Some(first) = existing.nth(from) else { break };
+                let Some(last) = existing.nth(to).or(existing.last()) else { break };
+                dense |= &existing.intersection(&PartitionSubset::from_range(first..last + 1));
+                (runs, at) = (existing.ranges_from(last + 1), to + 1);
+                run = runs.next();
                 continue;
-            };
-            dense |= &existing.intersection(&PartitionSubset::from_range(from..to + 1));
+            }
+            if from - at > FAR {
+                let Some(member) = existing.nth(from) else { break };
+                (runs, at) = (existing.ranges_from(member), from);
+                run = runs.next();
+            }
+            while let Some(members) = &run {
+                let last = at + (members.end() - members.start());
+                if from <= last {
+                    let behind = last.min(to) + 1;
+                    dense.insert_range(members.start() + (from - at)..members.start() + (behind - at));
+                    if to <= last {
+                        break;
+                    }
+                    from = behind;
+                }
+                at = last + 1;
+                run = runs.next();
+            }
         }
         dense
     }

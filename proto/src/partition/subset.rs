@@ -12,10 +12,11 @@ use roaring::RoaringBitmap;
 
 use super::Partitions;
 
-/// Largest serialized subset that [`PartitionSubset::from_bytes`] reads. A bitmap over all 2^32
-/// ordinals needs 512 MiB plus headers; 10 million fully fragmented partitions need 1.3 MB. What is
-/// larger than this was not written by us.
-pub const MAX_SUBSET_BYTES: usize = 64 << 20;
+/// Largest serialized subset that [`PartitionSubset::from_bytes`] reads and the largest that
+/// [`PartitionSubset::to_bytes`] can write: every second one of all 2^32 ordinals, in 65,536 containers of 8 KiB with
+/// 8 bytes of header each. 10 million fully fragmented partitions need 1.3 MB. What is larger than this was not
+/// written by us.
+pub const MAX_SUBSET_BYTES: usize = 8 + 65_536 * (8 + 8_192);
 
 /// A set of partition ordinals.
 #[derive(Clone, Default, PartialEq)]
@@ -147,7 +148,12 @@ impl PartitionSubset {
 
     /// The maximal runs of consecutive ordinals, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u32>> + '_ {
-        let mut iter = self.bits.iter();
+        self.ranges_from(0)
+    }
+
+    /// The same for the ordinals from one on.
+    pub(crate) fn ranges_from(&self, first: u32) -> impl Iterator<Item = RangeInclusive<u32>> + '_ {
+        let mut iter = self.bits.range(first..);
         let mut pending: Option<RangeInclusive<u32>> = None;
         // The bitmap's own runs stop at container borders (every 65,536); join them again.
         std::iter::from_fn(move || {

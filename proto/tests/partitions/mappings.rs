@@ -335,6 +335,19 @@ fn missing_cells_of_a_product_are_named_whole() {
 }
 
 #[test]
+fn what_is_missing_comes_in_the_same_order_every_time() {
+    let cells = |keys: &str| {
+        format!("{{kind: multi, dimensions: {{date: {DAILY}, region: {{kind: static, keys: [{keys}]}}}}}}")
+    };
+    let pair = bound(&cells("us"), &cells("a, b, c, d, e, f, g, h"), "");
+    // Every day another set of regions.
+    let chosen = pair.down.all().iter().filter(|cell| (cell / 8) & (1 << (cell % 8)) != 0).collect();
+    let missing = || pair.mapper.upstream_of(&chosen).missing.keys().collect::<Vec<_>>();
+    assert_eq!(missing(), missing());
+    assert_eq!(missing().len() as u64, chosen.len());
+}
+
+#[test]
 fn a_text_about_missing_cells_counts_what_it_does_not_name() {
     // Twenty thousand customers, of which every second one is new, times two months of minutes.
     let numbers = |from: usize, step: usize| {

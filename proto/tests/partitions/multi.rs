@@ -218,6 +218,34 @@ fn a_product_is_cut_into_lines_whether_it_is_full_or_nearly_empty() {
 }
 
 #[test]
+fn cells_of_a_sparse_product_are_found_in_runs_and_far_apart() {
+    let names = |name: &str, count: usize| {
+        (0..count).map(|at| format!("{name}{at:03}")).collect::<Vec<_>>().join(", ")
+    };
+    let yaml = format!(
+        "{{kind: multi, dimensions: {{a: {{kind: static, keys: [{}]}}, b: {{kind: static, keys: [{}]}}}}, \
+         except: [{{b: 'b*0, b*4, b*8'}}, {{a: a100...a420}}]}}",
+        names("a", 900),
+        names("b", 40)
+    );
+    let cells = space(&yaml, NOW);
+    // Every so many-th cell up to one, and from there on.
+    for (step, until, then) in [
+        (1, u32::MAX, 1),
+        (1, 7_000, 7),
+        (2, u32::MAX, 1),
+        (5, 3_000, 4_097),
+        (4_097, 9_000, 1),
+        (9_000, u32::MAX, 1),
+    ] {
+        let until = until.min(cells.len());
+        let chosen = (3..until).step_by(step).chain((until + 2..cells.len()).step_by(then)).collect();
+        let text = cells.format_ranges(&chosen, usize::MAX);
+        assert_eq!(cells.parse(&text), Ok(chosen), "every {step} until {until}, then every {then}");
+    }
+}
+
+#[test]
 fn ranges_run_along_the_primary_dimension() {
     let yaml = "{kind: multi, dimensions: {date: {kind: daily, start: 2024-01-01}, region: {kind: static, keys: [us, eu]}}}";
     let cells = space(yaml, NOW);

@@ -1,6 +1,6 @@
 //! Sets of ordinals.
 
-use backstitch_proto::partition::{PartitionSubset, SubsetBytesError};
+use backstitch_proto::partition::{MAX_SUBSET_BYTES, PartitionSubset, SubsetBytesError};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 
@@ -101,8 +101,24 @@ fn bytes_behind_the_bitmap_are_refused() {
     let mut bytes = PartitionSubset::from_range(0..10).to_bytes();
     bytes.push(0);
     assert!(matches!(PartitionSubset::from_bytes(&bytes), Err(SubsetBytesError::TrailingBytes { bytes: 1 })));
-    let huge = vec![0; 65 << 20];
+    let huge = vec![0; MAX_SUBSET_BYTES + 1];
     assert!(matches!(PartitionSubset::from_bytes(&huge), Err(SubsetBytesError::TooLarge { .. })));
+}
+
+#[test]
+fn the_largest_bytes_that_are_written_are_read() {
+    // Every second ordinal of so many containers that the bytes are over 64 MiB, in the portable format: a cookie,
+    // the number of containers, a key and a count less one for each, where each begins, and the bitmaps.
+    let containers = 8_200u32;
+    let mut bytes = [12_346, containers].map(u32::to_le_bytes).concat();
+    (0..containers).for_each(|key| bytes.extend([key as u16, 32_767].map(u16::to_le_bytes).concat()));
+    (0..containers).for_each(|at| bytes.extend((8 + containers * 8 + at * 8_192).to_le_bytes()));
+    bytes.resize(bytes.len() + 8_192 * containers as usize, 0b0101_0101);
+    let subset = PartitionSubset::from_bytes(&bytes).expect("a bitmap");
+    assert_eq!((subset.len(), subset.nth(1)), (u64::from(containers) * 32_768, Some(2)));
+    assert!(subset.to_bytes() == bytes);
+    // All ordinals need 65,536 containers.
+    assert_eq!(MAX_SUBSET_BYTES, 8 + (bytes.len() - 8) / containers as usize * 65_536);
 }
 
 #[test]
