@@ -18,6 +18,7 @@
 //! pinned to the [`Fingerprint`] of its space; when the definition has changed it is carried over by key,
 //! never by position.
 
+mod alike;
 mod blocks;
 mod calendar;
 mod cells;

@@ -7,6 +7,7 @@
 //!
 //! Layout: one version byte, sixteen bytes of fingerprint, the portable roaring serialization.
 
+use super::alike::{alike, within_reach};
 use super::{Fingerprint, PartitionSubset, Partitions, SubsetBytesError};
 
 /// The layout that is written; a reader knows all up to this one.
@@ -130,17 +131,26 @@ impl Partitions {
         other: &Self,
         subset: &PartitionSubset,
     ) -> (PartitionSubset, PartitionSubset) {
-        let mut found = Vec::new();
-        let mut without = PartitionSubset::new();
-        for ordinal in subset.iter() {
-            match self.key(ordinal).and_then(|key| other.find(&key)) {
-                Some(counterpart) => found.push(counterpart),
-                None => {
-                    without.insert(ordinal);
-                }
+        let (mut found, mut without) = (PartitionSubset::new(), PartitionSubset::new());
+        let mut rest = subset.clone();
+        if let (Some(own), Some(others)) = (self.windows(), other.windows()) {
+            rest &= &PartitionSubset::from_range(within_reach(own, others));
+            without = subset.difference(&rest);
+            for run in alike(own, others) {
+                let here = rest.intersection(&PartitionSubset::from_range(run.ordinals));
+                let there = here.shifted(run.delta, other.len());
+                without |= &here.difference(&there.shifted(-run.delta, self.len()));
+                found |= &there;
+                rest -= &here;
             }
         }
-        (PartitionSubset::from_ordinals(found), without)
+        for ordinal in rest.iter() {
+            match self.key(ordinal).and_then(|key| other.find(&key)) {
+                Some(counterpart) => found.insert(counterpart),
+                None => without.insert(ordinal),
+            };
+        }
+        (found, without)
     }
 }
 

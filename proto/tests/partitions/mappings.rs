@@ -155,6 +155,26 @@ fn ten_million_missing_windows_are_told_without_a_look_at_each() {
 }
 
 #[test]
+fn equal_keys_of_two_zones_are_found_in_runs() {
+    let minutes = |zone: &str, start: &str| {
+        format!("{{kind: cron, cron: '* * * * *', start: {start}, timezone: {zone}}}")
+    };
+    let up = minutes("Europe/Berlin", "2006-02-01");
+    let pair = bound(&up, &minutes("Asia/Tokyo", "2004-01-01"), "{kind: identity}");
+    let answer = pair.mapper.upstream_of(&pair.down.all());
+    // Berlin skips an hour every spring, and Tokyo is eight hours ahead at the end.
+    let missing = (366 + 365 + 31) * 1_440 + 18 * 60 + 8 * 60;
+    assert_eq!(answer.missing.count(), missing);
+    assert_eq!(answer.subset.len(), u64::from(pair.down.len()) - missing);
+    for key in ["2006-02-01-00:00", "2024-03-10-12:59", "2023-10-29-02:30"] {
+        assert_eq!(pair.needs(&[key]), [key]);
+    }
+    let (up, down) = (&pair.up, &pair.down);
+    assert_eq!(up.carry_over(&up.all(), down).subset, pair.mapper.downstream_of(&up.all()));
+    assert_eq!(pair.mapper.downstream_of(&up.all()).len(), answer.subset.len());
+}
+
+#[test]
 fn offsets_move_by_downstream_windows() {
     let offset = |start: i32, end: i32| {
         bound(DAILY, DAILY, &format!("{{kind: time_window, start_offset: {start}, end_offset: {end}}}"))
