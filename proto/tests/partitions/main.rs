@@ -11,5 +11,6 @@ mod multi;
 mod selections;
 mod stored;
 mod subsets;
+mod wall;
 mod windows;
 mod zones;
