@@ -3,6 +3,7 @@
 mod clocks;
 mod common;
 mod definitions;
+mod differences;
 mod documentation;
 mod laws;
 mod mapping_laws;
