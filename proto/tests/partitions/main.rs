@@ -6,6 +6,7 @@ mod definitions;
 mod differences;
 mod documentation;
 mod laws;
+mod limits;
 mod mapping_laws;
 mod mappings;
 mod multi;
