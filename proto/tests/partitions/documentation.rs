@@ -139,7 +139,7 @@ enum Of {
 }
 
 /// Each text of the table; how many partitions it selects, the first and the last.
-const SELECTIONS: [(&str, Of, usize, &str, &str); 18] = [
+const SELECTIONS: [(&str, Of, usize, &str, &str); 19] = [
     ("2024-01-05", Of::Days, 1, "2024-01-05", "2024-01-05"),
     ("2024-01-01...2024-03-31", Of::Days, 91, "2024-01-01", "2024-03-31"),
     ("2024-03-01...", Of::Days, 306, "2024-03-01", "2024-12-31"),
@@ -154,6 +154,7 @@ const SELECTIONS: [(&str, Of, usize, &str, &str); 18] = [
     ("2024-01-*, !2024-01-05", Of::Days, 30, "2024-01-01", "2024-01-31"),
     ("date=2024-01-01...2024-01-31 & region=us,eu", Of::Cells, 62, "2024-01-01|us", "2024-01-31|eu"),
     ("2024-01-*|us", Of::Cells, 31, "2024-01-01|us", "2024-01-31|us"),
+    ("*", Of::Cells, 366 * 6, "2024-01-01|us", "2024-12-31|eu"),
     ("2024-01-01|a...2024-01-31|c", Of::Cells, 31 * 4, "2024-01-01|a", "2024-01-31|c"),
     ("(us, eu) & !latest", Of::Regions, 1, "us", "us"),
     ("\"quoted, key\"", Of::Regions, 1, "quoted, key", "quoted, key"),
