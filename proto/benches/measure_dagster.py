@@ -20,6 +20,7 @@ from dagster import (
     DailyPartitionsDefinition,
     HourlyPartitionsDefinition,
     MultiPartitionsDefinition,
+    MultiToSingleDimensionPartitionMapping,
     StaticPartitionsDefinition,
     TimeWindowPartitionMapping,
     TimeWindowPartitionsDefinition,
@@ -119,6 +120,26 @@ def main():
         c = static.empty_subset().with_partition_keys([f"k{n}" for n in range(0, 1_000_000, 2)])
         d = static.empty_subset().with_partition_keys([f"k{n}" for n in range(0, 1_000_000, 3)])
         measure("union: fragmented, 500 and 333 thousand of 1 million static keys", lambda: c | d, 1)
+
+        few = cells(100, 1_000)
+        grid = [(customer, product) for customer in range(100) for product in range(1_000)]
+        e = few.empty_subset().with_partition_keys([f"c{c}|p{p}" for c, p in grid if c % 3 == 0 and p % 2 == 0])
+        f = few.empty_subset().with_partition_keys([f"c{c}|p{p}" for c, p in grid if c % 2 == 0 and p % 3 != 0])
+        measure("union: fragmented, 17 and 33 thousand of 100 x 1,000 cells", lambda: e | f, 1)
+        measure("difference: fragmented, 17 and 33 thousand of 100 x 1,000 cells", lambda: e - f, 1)
+
+        customers = StaticPartitionsDefinition([f"c{n}" for n in range(100)])
+        dimension = MultiToSingleDimensionPartitionMapping("customer")
+        everyone, every_cell = customers.subset_with_all_partitions(), few.subset_with_all_partitions()
+
+        def upstream_cells():
+            dimension.get_upstream_mapped_partitions_result_for_partitions(everyone, customers, few, NOW)
+
+        def downstream_cells():
+            dimension.get_downstream_partitions_for_partitions(every_cell, few, customers, NOW)
+
+        measure("upstream_of everything: 100 x 1,000 cells -> customers", upstream_cells, 1)
+        measure("downstream_of everything: 100 x 1,000 cells -> customers", downstream_cells, 1)
 
         everything = days.subset_with_all_partitions()
         mapping = TimeWindowPartitionMapping()

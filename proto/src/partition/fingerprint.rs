@@ -6,6 +6,9 @@
 //! ordinals is in: the list of keys, the first tick and the rule behind it, the exclusions, the version
 //! of the time zone database, the lengths of inner dimensions, the cells of a sparse product.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -51,30 +54,39 @@ impl fmt::Debug for Fingerprint {
 impl Partitions {
     /// What decides the ordinals of this space.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut hash = Hasher(Sha256::new());
+        self.fingerprint_by(zone_database_version())
+    }
+
+    /// The fingerprint under a version of the time zone database.
+    fn fingerprint_by(&self, zones: &str) -> Fingerprint {
+        let mut hash = Hasher { digest: Sha256::new(), zones };
         hash.byte(HASH_VERSION);
         hash.space(self);
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.0.finalize()[..16]);
+        bytes.copy_from_slice(&hash.digest.finalize()[..16]);
         Fingerprint(bytes)
     }
 }
 
 /// Feeds values in a form that no two different sequences of values share: lengths come first.
-struct Hasher(Sha256);
+struct Hasher<'a> {
+    digest: Sha256,
+    /// Version of the time zone database.
+    zones: &'a str,
+}
 
-impl Hasher {
+impl Hasher<'_> {
     fn byte(&mut self, byte: u8) {
-        self.0.update([byte]);
+        self.digest.update([byte]);
     }
 
     fn number(&mut self, number: i64) {
-        self.0.update(number.to_le_bytes());
+        self.digest.update(number.to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
         self.number(text.len() as i64);
-        self.0.update(text.as_bytes());
+        self.digest.update(text.as_bytes());
     }
 
     fn space(&mut self, partitions: &Partitions) {
@@ -109,7 +121,7 @@ impl Hasher {
     fn windows(&mut self, windows: &Windows) {
         let sequence = &windows.spec.sequence;
         self.text(sequence.zone.name());
-        self.text(zone_database_version());
+        self.text(self.zones);
         self.text(windows.spec.format.pattern());
         self.number(windows.spec.start);
         self.rule(&sequence.rule);

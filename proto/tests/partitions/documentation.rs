@@ -6,7 +6,7 @@ use backstitch_proto::definition::Definitions;
 use backstitch_proto::mapping::{Mapper, infer, validate};
 use backstitch_proto::partition::{KeyList, PartitionSubset, Partitions};
 
-use crate::common::{at, definition, mapping, space};
+use crate::common::{at, definition, mapping, selected, space};
 
 const PAGE: &str = include_str!("../../../docs/partitions.md");
 
@@ -84,14 +84,23 @@ fn subset(space: &Partitions, text: &str) -> PartitionSubset {
     }
 }
 
+/// The lines above `---` of a block, and those below.
+fn parts(block: &str) -> (&str, std::str::Lines<'_>) {
+    let (head, lines) = block.split_once("---\n").unwrap_or_else(|| panic!("a line of --- in {block}"));
+    (head, lines.lines())
+}
+
+/// What stands behind `name: ` in the head of a block.
+fn field<'a>(head: &'a str, name: &str) -> &'a str {
+    let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("{name} in {head}"))
+}
+
 #[test]
 fn every_combination_of_the_page_needs_what_it_says() {
     for block in blocks("needs") {
-        let (head, lines) = block.split_once("---\n").expect("a line of ---");
-        let field = |name: &str| {
-            let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-            line.unwrap_or_else(|| panic!("{name} in {head}"))
-        };
+        let (head, lines) = parts(block);
+        let field = |name| field(head, name);
         let (upstream, downstream) = (definition(field("upstream")), definition(field("downstream")));
         let mapping = match field("mapping") {
             "inferred" => infer(&upstream, &downstream).unwrap_or_else(|error| panic!("{head}: {error}")),
@@ -100,7 +109,7 @@ fn every_combination_of_the_page_needs_what_it_says() {
         validate(&mapping, &upstream, &downstream).unwrap_or_else(|error| panic!("{head}: {error}"));
         let (up, down) = (resolved(field("upstream")), resolved(field("downstream")));
         let mapper = Mapper::new(&mapping, &up, &down).unwrap_or_else(|error| panic!("{head}: {error}"));
-        for line in lines.lines() {
+        for line in lines {
             let (who, what) = line.split_once(" needs ").unwrap_or_else(|| panic!("{line}"));
             let answer = mapper.upstream_of(&subset(&down, who));
             assert_eq!(answer.subset, subset(&up, what), "{line}");
@@ -110,26 +119,72 @@ fn every_combination_of_the_page_needs_what_it_says() {
 }
 
 #[test]
-fn every_selection_of_the_page_selects_something() {
-    let now = "2025-01-01T00:00:00Z";
-    let spaces = [
-        space("{kind: daily, start: 2024-01-01}", now),
-        space("{kind: static, keys: [us, eu, 'quoted, key', 'all']}", now),
-        space(
-            "{kind: multi, dimensions: {date: {kind: daily, start: 2024-01-01}, region: {kind: static, keys: [us, eu, a, b, c]}}}",
-            now,
-        ),
-    ];
-    let table = PAGE.split("| written | selects |\n").nth(1).expect("the table of selections");
-    let mut seen = 0;
-    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
-        let written = row.replace("\\|", "\u{1}");
-        let cell = written.split('|').nth(1).unwrap_or_default().replace('\u{1}', "|");
-        for text in cell.split('`').skip(1).step_by(2) {
-            seen += 1;
-            let selects = |space: &Partitions| space.parse(text).is_ok_and(|subset| !subset.is_empty());
-            assert!(spaces.iter().any(selects), "{text}");
+fn every_example_of_the_page_selects_these_keys() {
+    for block in blocks("selects") {
+        let (head, lines) = parts(block);
+        let space = space(field(head, "partitions"), field(head, "now"));
+        for line in lines {
+            let (text, keys) = line.split_once(" selects ").unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(selected(&space, text).join(", "), keys, "{line} in {head}");
         }
     }
-    assert!(seen >= 15, "{seen}");
+}
+
+/// What the texts of the table of selections select: days of 2024, regions, or cells of both.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Of {
+    Days,
+    Regions,
+    Cells,
+}
+
+/// Each text of the table; how many partitions it selects, the first and the last.
+const SELECTIONS: [(&str, Of, usize, &str, &str); 19] = [
+    ("2024-01-05", Of::Days, 1, "2024-01-05", "2024-01-05"),
+    ("2024-01-01...2024-03-31", Of::Days, 91, "2024-01-01", "2024-03-31"),
+    ("2024-03-01...", Of::Days, 306, "2024-03-01", "2024-12-31"),
+    ("...2024-03-01", Of::Days, 61, "2024-01-01", "2024-03-01"),
+    ("2024-01-*", Of::Days, 31, "2024-01-01", "2024-01-31"),
+    ("*-01", Of::Days, 12, "2024-01-01", "2024-12-01"),
+    ("us*", Of::Regions, 2, "us", "us-east"),
+    ("us, eu", Of::Regions, 2, "us", "eu"),
+    ("latest", Of::Days, 1, "2024-12-31", "2024-12-31"),
+    ("latest:7", Of::Cells, 7 * 6, "2024-12-25|us", "2024-12-31|eu"),
+    ("all", Of::Regions, 6, "us", "eu"),
+    ("2024-01-*, !2024-01-05", Of::Days, 30, "2024-01-01", "2024-01-31"),
+    ("date=2024-01-01...2024-01-31 & region=us,eu", Of::Cells, 62, "2024-01-01|us", "2024-01-31|eu"),
+    ("2024-01-*|us", Of::Cells, 31, "2024-01-01|us", "2024-01-31|us"),
+    ("*", Of::Cells, 366 * 6, "2024-01-01|us", "2024-12-31|eu"),
+    ("2024-01-01|a...2024-01-31|c", Of::Cells, 31 * 4, "2024-01-01|a", "2024-01-31|c"),
+    ("(us, eu) & !latest", Of::Regions, 1, "us", "us"),
+    ("\"quoted, key\"", Of::Regions, 1, "quoted, key", "quoted, key"),
+    ("\"all\"", Of::Regions, 1, "all", "all"),
+];
+
+#[test]
+fn every_selection_of_the_page_selects_exactly_this() {
+    let of = |of: Of| {
+        let days = "{kind: daily, start: 2024-01-01}";
+        let yaml = match of {
+            Of::Days => days.to_owned(),
+            Of::Regions => "{kind: static, keys: [us, us-east, 'quoted, key', all, apac, eu]}".to_owned(),
+            Of::Cells => format!(
+                "{{kind: multi, dimensions: {{date: {days}, region: {{kind: static, keys: [us, a, b, x, c, eu]}}}}}}"
+            ),
+        };
+        space(&yaml, "2025-01-01T00:00:00Z")
+    };
+    let table = PAGE.split("| written | selects |\n").nth(1).expect("the table of selections");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let written = rows.map(|row| row.replace("\\|", "\u{1}"));
+    let cells = written.map(|row| row.split('|').nth(1).unwrap_or_default().replace('\u{1}', "|"));
+    let texts: Vec<String> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(texts, SELECTIONS.map(|(text, ..)| text));
+    for (text, space, count, first, last) in SELECTIONS {
+        let keys = selected(&of(space), text);
+        let ends = (keys.first().map(String::as_str), keys.last().map(String::as_str));
+        assert_eq!((keys.len(), ends), (count, (Some(first), Some(last))), "{text}");
+    }
 }

@@ -86,6 +86,8 @@ fn dimensions_are_selected_by_name() {
     assert_eq!(selected(&cells(), "2024-01-0*|us").len(), 9);
     assert_eq!(selected(&cells(), "*|us").len(), 91);
     assert_eq!(selected(&cells(), "*").len(), 273);
+    assert!(refused(&cells(), "*us").contains("no partition matches \"*us\""));
+    assert_eq!(selected(&cells(), "*|*s").len(), 91);
     assert_eq!(selected(&cells(), "region=(us, eu) & date=2024-01-01").len(), 2);
     assert!(
         refused(&cells(), "city=x")
