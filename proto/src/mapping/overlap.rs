@@ -6,9 +6,9 @@
 //! consecutive windows needs a run of consecutive windows, found by two binary searches; only where
 //! windows are excluded does a run break into stretches.
 //!
-//! An offset never makes a requirement out of nothing: what lies outside the upstream's first and last
-//! window *only because of the offset* is not required. Yesterday's own partition is not missing on the
-//! first day. What would lie outside without the offset too is missing.
+//! An offset never makes a requirement out of nothing: on the side to which it points, nothing beyond the upstream's
+//! first or last window is required. Yesterday's own partition is not missing on the first day. On the other side what
+//! lies outside is missing, and on both while the upstream has no window at all.
 
 use std::ops::Range;
 use std::sync::Arc;
