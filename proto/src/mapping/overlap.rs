@@ -64,11 +64,12 @@ impl Overlap {
         absent: &mut Vec<Absent>,
     ) -> PartitionSubset {
         let mut needed = PartitionSubset::new();
-        for stretch in self.downstream.stretches(downstream, self.start_offset == self.end_offset) {
-            let (Some(from), Some(to)) = (
-                self.downstream.start(stretch.start + self.start_offset),
-                self.downstream.end(stretch.end - 1 + self.end_offset),
-            ) else {
+        let width = self.end_offset - self.start_offset;
+        // Gaps count where the windows are moved to, not where they come from.
+        for stretch in self.downstream.stretches(downstream, self.start_offset, width == 0) {
+            let (Some(from), Some(to)) =
+                (self.downstream.start(stretch.start), self.downstream.end(stretch.end - 1 + width))
+            else {
                 continue;
             };
             needed.insert_range(self.upstream.existing(&self.upstream.overlapping(from, to)));
@@ -80,7 +81,7 @@ impl Overlap {
     /// What needs any of a subset.
     pub(crate) fn downstream_of(&self, upstream: &PartitionSubset) -> PartitionSubset {
         let mut needing = PartitionSubset::new();
-        for stretch in self.upstream.stretches(upstream, true) {
+        for stretch in self.upstream.stretches(upstream, 0, true) {
             needing.insert_range(self.needing(&stretch));
         }
         needing
@@ -250,12 +251,16 @@ impl Side {
         Some(self.start(self.base + start_offset)?..self.end(self.base + last + end_offset)?)
     }
 
-    /// A subset as stretches of counted windows, each without a gap in time if `gapless`.
-    fn stretches(&self, subset: &PartitionSubset, gapless: bool) -> Vec<Range<i64>> {
+    /// A subset, moved by some windows, as stretches of counted windows, each without a gap in time if `gapless`.
+    fn stretches(&self, subset: &PartitionSubset, offset: i64, gapless: bool) -> Vec<Range<i64>> {
         let mut stretches = Vec::new();
         for range in subset.ranges() {
-            let end = self.base + i64::from((*range.end()).min(self.len.saturating_sub(1))) + 1;
-            stretches.extend(self.cut(self.base + i64::from(*range.start())..end, gapless));
+            let base = self.base + offset;
+            let end = base + i64::from((*range.end()).min(self.len.saturating_sub(1))) + 1;
+            let run = base + i64::from(*range.start())..end;
+            // Where gaps count, so does every window; those beyond what is counted have no time.
+            let run = if gapless { run.start.max(0)..run.end.min(self.counted) } else { run };
+            stretches.extend(self.cut(run, gapless));
         }
         stretches
     }

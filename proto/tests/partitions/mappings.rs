@@ -223,6 +223,24 @@ fn excluded_windows_are_neither_needed_nor_missing() {
 }
 
 #[test]
+fn windows_that_an_offset_moves_over_a_gap_do_not_need_the_gap() {
+    let working = "{kind: hourly, start: 2024-01-01, exclude: ['* * * * sat,sun']}";
+    let later = bound(HOURLY, working, "{kind: time_window, start_offset: 2, end_offset: 2}");
+    // The two hours follow each other; what they need has a weekend in between.
+    assert_eq!(
+        later.needs(&["2024-02-16-21:00", "2024-02-16-22:00"]),
+        ["2024-02-16-23:00", "2024-02-19-00:00"]
+    );
+    let earlier = bound(HOURLY, working, "{kind: time_window, start_offset: -1, end_offset: -1}");
+    assert_eq!(
+        earlier.needs(&["2024-02-19-00:00", "2024-02-19-01:00"]),
+        ["2024-02-16-23:00", "2024-02-19-00:00"]
+    );
+    let both = bound(HOURLY, working, "{kind: time_window, start_offset: -1}");
+    assert_eq!(both.needs(&["2024-02-19-00:00"]).len(), 1 + 48 + 1);
+}
+
+#[test]
 fn the_same_key_is_found_whatever_its_position() {
     let keys = bound("{kind: static, keys: [a, b, c]}", "{kind: static, keys: [c, q, a]}", "");
     assert_eq!(keys.needs_and_misses(&["c", "q"]), (vec!["c".into()], vec!["q".into()]));
