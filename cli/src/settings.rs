@@ -156,14 +156,25 @@ pub(crate) fn project_dir(args: &ProjectArgs) -> PathBuf {
     }
 }
 
+/// A URL as it may be shown: without the user and the password that may stand before an `@`. People mistype URLs, so
+/// this asks for no valid one, and rather cuts too much.
+pub(crate) fn without_userinfo(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, place)) if scheme.is_empty() => place.to_owned(),
+        Some((_, place)) => format!("{scheme}://{place}"),
+        None => url.to_owned(),
+    }
+}
+
 /// Flags that lead to the same place, for commands that are shown to the user to type. Not the URL of a ledger: it
-/// may hold a password.
+/// may hold a password. That of a coordinator is shown without.
 pub(crate) fn same_place(project: &ProjectArgs, state: &StateArgs, server: &ServerArgs) -> String {
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let named = [
         ("--project", path(&project.project)),
         ("--state-dir", path(&state.state_dir)),
-        ("--server", server.server.clone()),
+        ("--server", server.server.as_deref().map(without_userinfo)),
     ];
     named.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
 }

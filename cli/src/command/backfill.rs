@@ -134,7 +134,10 @@ impl BackfillArgs {
         let mut signals = Signals::listen()?;
         let submitted = tokio::select! {
             submitted = submit(leading.ask.as_ref(), submission) => submitted?,
-            () = signals.next() => bail!("interrupted; the run may have been accepted: `backstitch runs list --server {url}` tells"),
+            () = signals.next() => bail!(
+                "interrupted; the run may have been accepted: `backstitch runs list --server {}` tells",
+                settings::without_userinfo(url)
+            ),
         };
         let Some(run) = submitted.run else { return self.nothing(&submitted) };
         if self.watch {
@@ -145,6 +148,7 @@ impl BackfillArgs {
             print_json(&submitted)?;
         } else {
             print(&accepted(run, &submitted))?;
+            let url = settings::without_userinfo(url);
             print(&format!("Follow it:  backstitch runs watch {run} --server {url}"))?;
         }
         Ok(Exit::Done)
