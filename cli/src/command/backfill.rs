@@ -14,7 +14,7 @@ use crate::embedded::{Embedded, Listen, Roles};
 use crate::exit::{Exit, refused};
 use crate::follow::{OnInterrupt, follow};
 use crate::project::Project;
-use crate::settings::{self, PlaceArgs, ProjectArgs, ServerArgs, SlotsArgs, StateArgs};
+use crate::settings::{self, PlaceArgs, ProjectArgs, ServerArgs, SettingsFile, SlotsArgs, StateArgs};
 use crate::signals::Signals;
 use crate::source::{self, Leading};
 use crate::submit::submit;
@@ -87,10 +87,11 @@ impl BackfillArgs {
         let place =
             PlaceArgs { project: self.project.clone(), state: self.state.clone(), ..PlaceArgs::default() };
         let ledger = source::own(&place).await?;
+        let slots = self.slots.slots(&SettingsFile::of(&self.project)?);
         let mut signals = Signals::listen()?;
         let roles = match self.plan {
             true => Roles { slots: None, listen: Listen::Nowhere, keep_history: None },
-            false => Roles { slots: Some(self.slots.slots()), listen: Listen::AnyPort, keep_history: None },
+            false => Roles { slots: Some(slots), listen: Listen::AnyPort, keep_history: None },
         };
         let started = tokio::select! {
             started = Embedded::start(&project, ledger, roles) => started?,
