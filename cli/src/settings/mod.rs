@@ -112,18 +112,6 @@ pub(crate) fn without_userinfo(url: &str) -> String {
     }
 }
 
-/// Flags that lead to the same place, for commands that are shown to the user to type. Not the URL of a ledger: it
-/// may hold a password. That of a coordinator is shown without.
-pub(crate) fn same_place(project: &ProjectArgs, state: &StateArgs, server: &ServerArgs) -> String {
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    let named = [
-        ("--project", path(&project.project)),
-        ("--state-dir", path(&state.state_dir)),
-        ("--server", server.server.as_deref().map(without_userinfo)),
-    ];
-    named.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
-}
-
 /// The address of the project's own ledger.
 pub(crate) fn own_ledger(project: &ProjectArgs, state: &StateArgs) -> Result<Address> {
     let named = state.state_dir.clone().or_else(|| environment("BACKSTITCH_STATE_DIR").map(PathBuf::from));
@@ -139,9 +127,16 @@ pub(crate) fn own_ledger(project: &ProjectArgs, state: &StateArgs) -> Result<Add
 }
 
 impl PlaceArgs {
-    /// Flags that lead to the same place.
+    /// Flags that lead to the same place, for commands that are shown to the user to type. Not the URL of a ledger: it
+    /// may hold a password. That of a coordinator is shown without.
     pub(crate) fn flags(&self) -> String {
-        same_place(&self.project, &self.state, &self.server)
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let named = [
+            ("--project", path(&self.project.project)),
+            ("--state-dir", path(&self.state.state_dir)),
+            ("--server", self.server.server.as_deref().map(without_userinfo)),
+        ];
+        named.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
     }
 
     /// Where to read.
@@ -170,17 +165,6 @@ impl PlaceArgs {
             }
         }
         Ok(Place::Own)
-    }
-}
-
-impl ServerArgs {
-    /// The coordinator to ask, if one is named.
-    pub(crate) fn server(&self, project: &ProjectArgs) -> Result<Option<String>> {
-        let named = self.server.clone().or_else(|| environment("BACKSTITCH_SERVER"));
-        Ok(match named {
-            Some(server) => Some(server),
-            None => SettingsFile::of(project)?.server,
-        })
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
+
 use crate::project::Project;
 
 /// A setting, and how to see which of its values counts.
@@ -173,6 +175,35 @@ fn first_words(mut command: Command) -> String {
     _ = child.kill();
     child.wait().expect("its end");
     said
+}
+
+#[test]
+fn a_backfill_goes_to_whoever_leads_on_the_ledger_that_is_named_and_never_beside_it() {
+    let (leading, asking) = (Project::new(), Project::new());
+    let mut dev = leading.start(&["dev", "--listen", "127.0.0.1:0"]);
+    let line = dev.line_with("Backstitch runs");
+    let url = line.split_whitespace().last().expect("a URL").to_owned();
+    let ledger = format!("sqlite:{}", leading.path().join(".backstitch/ledger.db").display());
+    asking.write("backstitch.settings.yaml", &format!("database_url: {ledger}\n"));
+    asking
+        .run(&["backfill", "raw", "--watch"])
+        .expect(0)
+        .says(&format!("Handing it to the coordinator at {url}, which leads on {ledger}"))
+        .says("All 10 tasks succeeded");
+    asking.run(&["backfill", "sum"]).expect(0).says(&format!(" --server {url}"));
+    assert_eq!(asking.json(&["runs", "list"]).as_array().map(Vec::len), Some(2));
+
+    dev.signal(Signal::SIGTERM);
+    dev.end().expect(0);
+    asking.run(&["backfill", "raw"]).expect(1).says("no coordinator leads on").says("unset what names");
+    asking
+        .run(&["backfill", "raw", "--database-url", "sqlite:nowhere.db"])
+        .expect(1)
+        .says("nowhere.db")
+        .says("unset what names");
+    assert!(!asking.path().join(".backstitch").exists(), "a ledger that no listing shows");
+    // A folder of state that is named is the ledger that is meant.
+    asking.run(&["backfill", "raw", "--state-dir", "own"]).expect(0).says("All 10 tasks succeeded");
 }
 
 #[test]
