@@ -1,9 +1,11 @@
 //! `backstitch backfill`: materialize what is missing, here or through a coordinator.
 //!
-//! Here means: in this process, on the ledger of the project. Such a run ends with the process. What a killed
-//! process left undone is finished first: its run is in the ledger, and the coordinator goes on with it.
+//! Elsewhere means: where `--server` says, or by whoever leads on the ledger that was named. Here means: in this
+//! process, on the ledger of the project. Such a run ends with the process. What a killed process left undone is
+//! finished first: its run is in the ledger, and the coordinator goes on with it.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use backstitch_coordinator::ledger::Address;
 use backstitch_coordinator::service::{Filter, PlanPreview, Submission, Submitted};
 use backstitch_proto::id::RunId;
 use clap::Args;
@@ -14,7 +16,7 @@ use crate::embedded::{Embedded, Listen, Roles};
 use crate::exit::{Exit, refused};
 use crate::follow::{OnInterrupt, follow};
 use crate::project::Project;
-use crate::settings::{self, PlaceArgs, ProjectArgs, ServerArgs, SlotsArgs, StateArgs};
+use crate::settings::{self, Place, PlaceArgs, SettingsFile, SlotsArgs};
 use crate::signals::Signals;
 use crate::source::{self, Leading};
 use crate::submit::submit;
@@ -58,7 +60,7 @@ pub(crate) struct BackfillArgs {
     /// Say what would run, and stop
     #[arg(long)]
     plan: bool,
-    /// With --server: follow the run until it ends (without, it is always followed)
+    /// Follow a run that a coordinator was given until it ends; one in this process is always followed
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -66,31 +68,34 @@ pub(crate) struct BackfillArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    project: ProjectArgs,
-    #[command(flatten)]
-    state: StateArgs,
+    place: PlaceArgs,
 }
 
 impl BackfillArgs {
     pub(crate) async fn run(self) -> Result<Exit> {
         let submission = self.submission();
-        match self.server.server(&self.project)? {
-            Some(url) => self.elsewhere(&url, submission).await,
-            None => self.here(submission).await,
+        match self.place.place()? {
+            Place::Server(url) => self.elsewhere(&url, submission).await,
+            Place::Database(address) => {
+                let url = leader_on(&address).await?;
+                self.say(&format!(
+                    "Handing it to the coordinator at {}, which leads on {address}.",
+                    settings::without_userinfo(&url)
+                ));
+                self.elsewhere(&url, submission).await
+            }
+            Place::Own => self.here(submission).await,
         }
     }
 
     async fn here(&self, submission: Submission) -> Result<Exit> {
-        let project = Project::load(&settings::project_dir(&self.project))?;
-        let place =
-            PlaceArgs { project: self.project.clone(), state: self.state.clone(), ..PlaceArgs::default() };
-        let ledger = source::own(&place).await?;
+        let project = Project::load(&settings::project_dir(&self.place.project))?;
+        let ledger = source::own(&self.place).await?;
+        let slots = self.slots.slots(&SettingsFile::of(&self.place.project)?);
         let mut signals = Signals::listen()?;
         let roles = match self.plan {
             true => Roles { slots: None, listen: Listen::Nowhere, keep_history: None },
-            false => Roles { slots: Some(self.slots.slots()), listen: Listen::AnyPort, keep_history: None },
+            false => Roles { slots: Some(slots), listen: Listen::AnyPort, keep_history: None },
         };
         let started = tokio::select! {
             started = Embedded::start(&project, ledger, roles) => started?,
@@ -120,7 +125,7 @@ impl BackfillArgs {
         match submitted.run {
             Some(run) => {
                 self.say(&accepted(run, &submitted));
-                self.watch(leading, run, OnInterrupt::Cancel, signals).await
+                self.watch(leading, run, OnInterrupt::Cancel, signals, &self.place.flags()).await
             }
             None => self.nothing(&submitted),
         }
@@ -128,37 +133,41 @@ impl BackfillArgs {
 
     async fn elsewhere(&self, url: &str, submission: Submission) -> Result<Exit> {
         let mut leading = Leading::at(url)?;
+        let there = format!(" --server {}", settings::without_userinfo(url));
         if self.plan {
             return self.preview(&leading, &submission).await;
         }
         let mut signals = Signals::listen()?;
         let submitted = tokio::select! {
             submitted = submit(leading.ask.as_ref(), submission) => submitted?,
-            () = signals.next() => bail!("interrupted; the run may have been accepted: `backstitch runs list --server {url}` tells"),
+            () = signals.next() => bail!(
+                "interrupted; the run may have been accepted: `backstitch runs list{there}` tells"
+            ),
         };
         let Some(run) = submitted.run else { return self.nothing(&submitted) };
         if self.watch {
             self.say(&accepted(run, &submitted));
-            return self.watch(&mut leading, run, OnInterrupt::Leave, &mut signals).await;
+            return self.watch(&mut leading, run, OnInterrupt::Leave, &mut signals, &there).await;
         }
         if self.output.json() {
             print_json(&submitted)?;
         } else {
             print(&accepted(run, &submitted))?;
-            print(&format!("Follow it:  backstitch runs watch {run} --server {url}"))?;
+            print(&format!("Follow it:  backstitch runs watch {run}{there}"))?;
         }
         Ok(Exit::Done)
     }
 
-    /// Follows a run to its end and says how it ended.
+    /// Follows a run to its end and says how it ended; `flags` lead other commands to it.
     async fn watch(
         &self,
         leading: &mut Leading,
         run: RunId,
         on_interrupt: OnInterrupt,
         signals: &mut Signals,
+        flags: &str,
     ) -> Result<Exit> {
-        super::runs::follow_to_end(leading, run, on_interrupt, signals, self.output, &self.flags()).await
+        super::runs::follow_to_end(leading, run, on_interrupt, signals, self.output, flags).await
     }
 
     /// Goes on with the runs of a process that ended before them. `false`: interrupted.
@@ -181,7 +190,7 @@ impl BackfillArgs {
                 return Ok(false);
             };
             let outcome = Outcome::of(leading.look.as_ref(), followed.run).await?;
-            self.say(&outcome.to_text(&self.flags()));
+            self.say(&outcome.to_text(&self.place.flags()));
             if followed.interrupted {
                 return Ok(false);
             }
@@ -236,10 +245,6 @@ impl BackfillArgs {
         eprintln!("{}", text.trim_end());
     }
 
-    fn flags(&self) -> String {
-        settings::same_place(&self.project, &self.state, &self.server)
-    }
-
     fn submission(&self) -> Submission {
         let assets = match (self.all, &self.job) {
             (true, _) => Some("*".to_owned()),
@@ -265,6 +270,21 @@ impl BackfillArgs {
             client_key: self.client_key.clone(),
             ..Submission::default()
         }
+    }
+}
+
+/// Where the leader of a ledger is that was named: listings show that ledger, so a run on one of our own beside it
+/// would not be seen.
+async fn leader_on(address: &Address) -> Result<String> {
+    let mend = "start one with `backstitch coordinator`, or name it with --server URL; to run here, on the project's \
+                own ledger, unset what names the other: --database-url, BACKSTITCH_DATABASE_URL, or database_url in \
+                backstitch.settings.yaml";
+    let ledger = source::open(address).await;
+    let ledger =
+        ledger.with_context(|| format!("looking for the coordinator that leads on {address} ({mend})"))?;
+    match source::leader_of(ledger.as_ref()).await? {
+        Some(leader) => Ok(leader.url().to_owned()),
+        None => bail!("no coordinator leads on {address}, or it is not reached from here: {mend}"),
     }
 }
 

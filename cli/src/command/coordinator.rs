@@ -13,7 +13,9 @@ use super::servers;
 use crate::exit::{Exit, Invalid};
 use crate::metrics;
 use crate::project::Project;
-use crate::settings::{self, BrokerArgs, DatabaseArgs, HistoryArgs, ListenArgs, ProjectArgs};
+use crate::settings::{
+    self, BrokerArgs, DatabaseArgs, HistoryArgs, ListenArgs, ProjectArgs, SettingsFile, TASKS_PER_MESSAGE,
+};
 use crate::signals::Signals;
 
 #[derive(Args, Debug)]
@@ -27,7 +29,7 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, env = "BACKSTITCH_NAME", hide_env = true, value_name = "NAME")]
     name: Option<String>,
     /// Tasks that one message to a worker carries at most, where they are short [env: BACKSTITCH_TASKS_PER_MESSAGE] [default: 1000]
-    #[arg(long, env = "BACKSTITCH_TASKS_PER_MESSAGE", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, env = "BACKSTITCH_TASKS_PER_MESSAGE", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u32).range(TASKS_PER_MESSAGE))]
     tasks_per_message: Option<u32>,
     #[command(flatten)]
     history: HistoryArgs,
@@ -48,27 +50,35 @@ impl CoordinatorArgs {
         let broker_url = self.broker.broker(&self.project)?.ok_or_else(|| {
             Invalid::one("a coordinator needs a broker: --broker-url, or BACKSTITCH_BROKER_URL")
         })?;
+        let file = SettingsFile::of(&self.project)?;
+        let (listen, keep_history) = (self.api.listen(&file), self.history.keep(&file));
+        let name = self.name.or(file.name).unwrap_or_else(servers::process_name);
+        let advertise = self.advertise.or(file.advertise);
+        let mut engine = engine::Options::default();
+        engine.dispatch_max_tasks =
+            self.tasks_per_message.or(file.tasks_per_message).unwrap_or(engine.dispatch_max_tasks);
+        tracing::info!(
+            name,
+            ledger = %address,
+            broker = settings::without_userinfo(&broker_url),
+            %listen,
+            advertise = advertise.as_deref().map(settings::without_userinfo),
+            tasks_per_message = engine.dispatch_max_tasks,
+            keep_history_days = keep_history.map(|keep| keep.days.get()),
+            "the coordinator starts"
+        );
         let shutdown = Signals::listen()?.into_token();
-        let listener = TcpListener::bind(self.api.listen)
-            .await
-            .with_context(|| format!("listening on {}", self.api.listen))?;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
         let listening = listener.local_addr().context("reading our own address")?;
-        let name = self.name.clone().unwrap_or_else(servers::process_name);
 
         let Some(ledger) = servers::ledger(&address, &shutdown).await? else { return Ok(Exit::Done) };
         let Some(broker) = servers::rabbitmq(&broker_url, &name, &shutdown).await? else {
             return Ok(Exit::Done);
         };
         let broker: Arc<RabbitMq> = Arc::new(broker);
-        let mut engine = engine::Options::default();
-        engine.dispatch_max_tasks = self.tasks_per_message.unwrap_or(engine.dispatch_max_tasks);
-        let options = Options {
-            name,
-            api_address: self.advertise.unwrap_or_else(|| servers::advertised(listening)),
-            engine,
-            keep_history: self.history.keep(),
-        };
-        tracing::info!(listening = %listening, advertised = options.api_address, "the API is up");
+        let api_address = advertise.unwrap_or_else(|| servers::advertised(listening));
+        tracing::info!(%listening, advertised = settings::without_userinfo(&api_address), "the API is up");
+        let options = Options { name, api_address, engine, keep_history };
         let shared: Arc<dyn Broker> = Arc::clone(&broker) as _;
         let coordinator = Coordinator::new(options, project.definitions, ledger, shared);
         let serving =

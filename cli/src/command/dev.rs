@@ -7,7 +7,9 @@ use crate::display::{plural, print};
 use crate::embedded::{Embedded, Listen, Roles};
 use crate::exit::Exit;
 use crate::project::Project;
-use crate::settings::{self, HistoryArgs, ListenArgs, PlaceArgs, ProjectArgs, SlotsArgs, StateArgs};
+use crate::settings::{
+    self, HistoryArgs, ListenArgs, PlaceArgs, ProjectArgs, SettingsFile, SlotsArgs, StateArgs,
+};
 use crate::signals::Signals;
 use crate::source;
 
@@ -28,13 +30,14 @@ pub(crate) struct DevArgs {
 impl DevArgs {
     pub(crate) async fn run(self) -> Result<Exit> {
         let project = Project::load(&settings::project_dir(&self.project))?;
+        let file = SettingsFile::of(&self.project)?;
         let place = PlaceArgs { project: self.project, state: self.state, ..PlaceArgs::default() };
         let ledger = source::own(&place).await?;
         let mut signals = Signals::listen()?;
         let roles = Roles {
-            slots: Some(self.slots.slots()),
-            listen: Listen::On(self.api.listen),
-            keep_history: self.history.keep(),
+            slots: Some(self.slots.slots(&file)),
+            listen: Listen::On(self.api.listen(&file)),
+            keep_history: self.history.keep(&file),
         };
         let mut embedded = Embedded::start(&project, ledger, roles).await?;
         print(&welcome(&project, embedded.url().unwrap_or_default()))?;

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::servers;
 use crate::exit::{Exit, Invalid};
-use crate::settings::{self, BrokerArgs, ProjectArgs, SlotsArgs};
+use crate::settings::{self, BrokerArgs, ProjectArgs, SettingsFile, SlotsArgs};
 use crate::signals::Signals;
 
 #[derive(Args, Debug)]
@@ -40,16 +40,26 @@ impl WorkerArgs {
             .broker(&self.project)?
             .ok_or_else(|| Invalid::one("a worker needs a broker: --broker-url, or BACKSTITCH_BROKER_URL"))?;
         let shutdown = Signals::listen()?.into_token();
+        let file = SettingsFile::of(&self.project)?;
         let mut options = WorkerOptions {
-            slots: self.slots.slots(),
+            slots: self.slots.slots(&file),
             project_dir: settings::project_dir(&self.project),
-            name: self.name.unwrap_or_else(servers::process_name),
+            name: self.name.or(file.name).unwrap_or_else(servers::process_name),
             ..WorkerOptions::default()
         };
-        if !self.queues.is_empty() {
-            options.queues = self.queues;
+        if let Some(queues) = [self.queues, file.queues].into_iter().find(|queues| !queues.is_empty()) {
+            options.queues = queues;
         }
-        options.drain_grace = self.drain_grace.unwrap_or(options.drain_grace);
+        let drain_grace = self.drain_grace.or(file.drain_grace.map(HumanDuration::get));
+        options.drain_grace = drain_grace.unwrap_or(options.drain_grace);
+        tracing::info!(
+            name = options.name,
+            broker = settings::without_userinfo(&broker_url),
+            slots = options.slots,
+            queues = options.queues.join(","),
+            drain_grace = ?options.drain_grace,
+            "the worker starts"
+        );
         let Some(broker) = servers::rabbitmq(&broker_url, &options.name, &shutdown).await? else {
             return Ok(Exit::Done);
         };

@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use super::{Ask, AttemptsQuery, Look, RunsQuery};
 use crate::exit::Invalid;
+use crate::settings::without_userinfo;
 use crate::submit::trace_headers;
 
 /// Longest wait for one answer. A submission is durable in a tenth of a second; a standby that takes over needs five.
@@ -56,13 +57,13 @@ impl Server {
     fn with_patience(url: &str, patience: Duration) -> Result<Self> {
         if !url.starts_with("http://") && !url.starts_with("https://") {
             let problem = "a coordinator is named by a URL, such as http://localhost:3070";
-            return Err(Invalid::one(format!("\"{url}\": {problem}")).into());
+            return Err(Invalid::one(format!("\"{}\": {problem}", without_userinfo(url))).into());
         }
         let http = reqwest::Client::builder().timeout(patience).build().context("setting up HTTP")?;
         Ok(Self { url: url.trim_end_matches('/').to_owned(), http })
     }
 
-    /// Where it is.
+    /// Where it is, to be asked there; it may hold a password.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -78,7 +79,7 @@ impl Server {
 
     /// Sends a request to the coordinator, or to the leader that it names.
     async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response> {
-        let request = request.build().context("making a request")?;
+        let request = request.build().map_err(reqwest::Error::without_url).context("making a request")?;
         let again = request.try_clone();
         let refused = match self.send_once(request).await {
             Err(refused) if refused.downcast_ref::<Unanswered>().is_some_and(|refused| refused.standby) => {
@@ -109,7 +110,7 @@ impl Server {
             let said = format!("it answers {status}");
             return match status {
                 StatusCode::SERVICE_UNAVAILABLE => Err(unanswered(false, said.into()).into()),
-                _ => Err(anyhow!("the coordinator at {}: {said}", self.url)),
+                _ => Err(anyhow!("the coordinator at {}: {said}", without_userinfo(&self.url))),
             };
         };
         let said = match &problem.detail {
@@ -138,8 +139,10 @@ impl Server {
 
     async fn fetch<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
         let response = self.send(request).await?;
-        let unreadable =
-            || format!("reading the answer of the coordinator at {}; is it of another version?", self.url);
+        let unreadable = || {
+            let url = without_userinfo(&self.url);
+            format!("reading the answer of the coordinator at {url}; is it of another version?")
+        };
         response.json().await.map_err(reqwest::Error::without_url).with_context(unreadable)
     }
 

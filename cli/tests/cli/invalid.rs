@@ -1,5 +1,8 @@
 //! Requests and projects that make no sense: status 2, a sentence that names the place and the mend, nothing done.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use crate::project::Project;
 
 /// Each line: arguments, then what the message must hold.
@@ -58,10 +61,17 @@ fn passwords_are_never_shown() {
         &["runs", "list", "--database-url", "redis://me:s3cret@db/ledger"],
         &["coordinator", "--database-url", "postgres://me:s3cret@db:x/ledger", "--broker-url", "amqp://b"],
         &["worker", "--broker-url", "http://me:s3cret@rabbit"],
+        &["runs", "list", "--server", "me:s3cret@proxy"],
+        &["runs", "list", "--server", "ftp://me:s3cret@proxy"],
+        &["runs", "list", "--server", "http://me:s3/cret@127.0.0.1:1"],
+        &["runs", "list", "--server", "http://me:s3cret@127.0.0.1:1"],
+        &["runs", "list", "--server", &stranger("404 Not Found")],
+        &["runs", "list", "--server", &stranger("200 OK")],
     ];
     for arguments in cases {
         let ended = project.run(arguments);
-        assert!(!ended.status.success() && !ended.stderr.contains("s3cret"), "{ended:?}");
+        let shown = ended.stderr.contains("s3cret") || ended.stderr.contains("cret@");
+        assert!(!ended.status.success() && !shown, "{ended:?}");
     }
     let help = project
         .command(&["coordinator", "--help"])
@@ -71,4 +81,36 @@ fn passwords_are_never_shown() {
     project.write("backstitch.settings.yaml", "database_url: postgres://me:s3cret@db/x\npassword: s3cret\n");
     let ended = project.run(&["runs", "list"]).expect(2).says("backstitch.settings.yaml");
     assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
+}
+
+#[test]
+fn what_to_type_next_names_the_coordinator_without_the_password_for_its_proxy() {
+    let project = Project::new();
+    let mut dev = project.start(&["dev", "--listen", "127.0.0.1:0"]);
+    let line = dev.line_with("Backstitch runs");
+    let url = line.split_whitespace().last().expect("a URL").to_owned();
+    let secret = url.replace("http://", "http://me:s3cret@");
+    project.write("bad", "2024-01-05\n");
+    let hint = format!(" --server {url}");
+    for (arguments, status) in [
+        (&["backfill", "raw", "--partitions", "2024-01-01"][..], 0),
+        (&["backfill", "raw", "--partitions", "2024-01-05", "--watch"], 1),
+        (&["runs", "watch", "latest"], 1),
+    ] {
+        let ended = project.run(&[arguments, &["--server", &secret]].concat()).expect(status).says(&hint);
+        assert!(!ended.stdout.contains("s3cret") && !ended.stderr.contains("s3cret"), "{ended:?}");
+    }
+}
+
+/// A server that is no coordinator: its URL, with a password in it. It answers once.
+fn stranger(status: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a request");
+        // What it asks for does not matter; all of it fits into one read.
+        _ = stream.read(&mut [0; 4096]);
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nhi").expect("an answer");
+    });
+    format!("http://me:s3cret@{address}")
 }

@@ -2,11 +2,11 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Problem};
+use super::{Api, InPath, Problem};
 use crate::service::{AssetStatusView, PartitionCounts, RANGES_MAX};
 
 /// An asset.
@@ -66,11 +66,11 @@ pub(super) struct RangesQuery {
 )]
 pub(super) async fn partitions(
     State(api): State<Api>,
-    Path(asset): Path<String>,
+    InPath(asset): InPath,
     query: Result<Query<RangesQuery>, QueryRejection>,
 ) -> Result<Json<AssetStatusView>, Problem> {
     let Query(query) = query?;
     let limit = query.limit.unwrap_or(RANGES_MAX).min(RANGES_MAX);
     let status = api.handle.asset_status(&asset, query.cursor.unwrap_or(0), limit).await?;
-    status.map(Json).ok_or_else(|| Problem::not_found("asset", &asset))
+    status.map(Json).ok_or_else(|| Problem::unknown_asset(api.handle.definitions(), &asset))
 }

@@ -35,7 +35,7 @@ pub(super) async fn list(
 ) -> Result<Json<Listing<MaterializationView>>, Problem> {
     let Query(query) = query?;
     if api.handle.definitions().asset(&query.asset).is_none() {
-        return Err(Problem::not_found("asset", &query.asset));
+        return Err(Problem::unknown_asset(api.handle.definitions(), &query.asset));
     }
     let query = MaterializationQuery {
         asset: query.asset,

@@ -14,9 +14,10 @@ mod workers;
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -42,12 +43,35 @@ struct Api {
     metrics: Arc<prometheus::Registry>,
 }
 
+/// The one name or id in a path. What cannot be read is refused with a problem document, like everything else.
+struct InPath(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for InPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(name) = Path::from_request_parts(parts, state).await?;
+        Ok(Self(name))
+    }
+}
+
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Backstitch",
-    description = "Runs partitioned data assets: submit runs, follow them, and ask what is up to date."
-))]
+#[openapi(
+    info(
+        title = "Backstitch",
+        description = "Runs partitioned data assets: submit runs, follow them, and ask what is up to date."
+    ),
+    paths(document)
+)]
 struct Document;
+
+/// This document.
+#[utoipa::path(get, path = "/api/openapi.json", responses((status = 200, body = Object)))]
+async fn document(
+    State(document): State<Arc<utoipa::openapi::OpenApi>>,
+) -> Json<Arc<utoipa::openapi::OpenApi>> {
+    Json(document)
+}
 
 /// The routes of a coordinator, and their OpenAPI document.
 pub fn router(handle: Handle, metrics: Arc<prometheus::Registry>) -> (Router, utoipa::openapi::OpenApi) {
@@ -68,12 +92,13 @@ pub fn router(handle: Handle, metrics: Arc<prometheus::Registry>) -> (Router, ut
         .routes(routes!(health::violations))
         .with_state(Api { handle, metrics })
         .split_for_parts();
-    let served = document.clone();
+    let served = Arc::new(document.clone());
     let router = router
-        .route("/api/openapi.json", get(move || async move { Json(served) }))
+        .route("/api/openapi.json", get(self::document).with_state(served))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES));
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(middleware::from_fn(problem::catch_panic));
     (router, document)
 }
 

@@ -1,16 +1,30 @@
 //! Errors as RFC 9457 problem documents: a title that is always the same for a kind of problem, a detail that names
 //! the thing and the mend.
+//!
+//! Whatever goes wrong ends here, also what axum would answer by itself: a path, a query or a body that cannot be
+//! read, a page or a method that does not exist, a handler that panics.
+
+use std::panic::AssertUnwindSafe;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::Request;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use backstitch_proto::definition::Definitions;
+use backstitch_proto::definition::selection::Selection;
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 use utoipa::ToSchema;
 
+use super::BODY_MAX_BYTES;
 use crate::ledger::LedgerError;
 use crate::service::HandleError;
+
+/// Where it stands what a request may say.
+const DOCUMENT: &str = "/api/openapi.json";
 
 /// What went wrong with a request.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -46,9 +60,25 @@ impl Problem {
         self
     }
 
-    pub(super) fn not_found(thing: &str, name: &str) -> Self {
+    /// `mend` says where those are that exist.
+    pub(super) fn not_found(thing: &str, name: &str, mend: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found")
-            .detail(format!("there is no {thing} \"{name}\""))
+            .detail(format!("there is no {thing} \"{name}\": {mend}"))
+    }
+
+    pub(super) fn unknown_run(id: &str) -> Self {
+        Self::not_found("run", id, "/api/runs lists those that there are")
+    }
+
+    pub(super) fn unknown_asset(definitions: &Definitions, asset: &str) -> Self {
+        // The selection's own error knows the nearest name.
+        let nearest = match asset.parse::<Selection>() {
+            Ok(selection) => selection.resolve(definitions.project()).err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        let problem = nearest.unwrap_or_else(|| format!("asset \"{asset}\" is not defined"));
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found")
+            .detail(format!("{problem}: /api/assets lists those that are"))
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -79,13 +109,14 @@ impl From<HandleError> for Problem {
                 problem
             }
             HandleError::Request(request) => {
-                Self::new(StatusCode::CONFLICT, "not-live", "The run is not live").detail(request.to_string())
+                Self::new(StatusCode::CONFLICT, "not-live", "The run is not live")
+                    .detail(format!("{request}; one that has ended can be retried"))
             }
             HandleError::NotEnded(run) => {
                 Self::new(StatusCode::CONFLICT, "not-ended", "The run has not ended")
                     .detail(format!("run {run} is live; cancel it, or wait until it has ended"))
             }
-            HandleError::UnknownRun(run) => Self::not_found("run", &run.to_string()),
+            HandleError::UnknownRun(run) => Self::unknown_run(&run.to_string()),
             HandleError::Ledger(ledger) => ledger.into(),
         }
     }
@@ -105,21 +136,78 @@ impl From<LedgerError> for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), "body", "The body cannot be read").detail(rejection.body_text())
+        let status = rejection.status();
+        let detail = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                format!(
+                    "the body is longer than {BODY_MAX_BYTES} bytes, the most that is read: say less at once"
+                )
+            }
+            _ => format!("{}: {DOCUMENT} describes what is taken", rejection.body_text()),
+        };
+        Self::new(status, "body", "The body cannot be read").detail(detail)
     }
 }
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(rejection.status(), "query", "The query cannot be read").detail(rejection.body_text())
+        Self::new(rejection.status(), "query", "The query cannot be read")
+            .detail(format!("{}: {DOCUMENT} describes what is taken", rejection.body_text()))
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), "path", "The path cannot be read")
+            .detail(format!("{}: what a path names is percent-encoded UTF-8", rejection.body_text()))
     }
 }
 
 pub(super) async fn not_found(uri: Uri) -> Problem {
-    Problem::not_found("page", uri.path())
+    Problem::not_found("page", uri.path(), &format!("{DOCUMENT} lists those that there are"))
 }
 
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed")
-        .detail(format!("{} does not take {method}", uri.path()))
+        .detail(format!("{} does not take {method}: the header \"allow\" says what it takes", uri.path()))
+}
+
+/// A handler that panics answers like any other that fails: a client that waits for an answer gets one.
+pub(super) async fn catch_panic(request: Request, next: Next) -> Response {
+    let place = format!("{} {}", request.method(), request.uri().path());
+    // Handlers share nothing that a panic could leave half done: the engine runs in a task of its own.
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            error!(place, "a handler panicked");
+            let detail =
+                format!("{place} panicked: the log of this coordinator says where; please report it");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "This is a fault of Backstitch")
+                .detail(detail)
+                .into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use axum::{Router, middleware};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_answers_with_a_problem() {
+        let broken = get(|| async { panic!("nobody thought of this") as () });
+        let router = Router::new().route("/broken", broken).layer(middleware::from_fn(catch_panic));
+        let request = Request::builder().uri("/broken").body(Body::empty()).expect("a request");
+        let response = router.oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = to_bytes(response.into_body(), BODY_MAX_BYTES).await.expect("a body");
+        let problem: Problem = serde_json::from_slice(&body).expect("a problem");
+        assert!(problem.detail.is_some_and(|detail| detail.starts_with("GET /broken panicked: ")));
+    }
 }

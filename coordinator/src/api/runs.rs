@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use backstitch_broker::trace_context;
 use backstitch_proto::id::RunId;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::view::{AttemptView, Listing, RunView, run_id};
-use super::{Api, Problem};
+use super::{Api, InPath, Problem};
 use crate::ledger::{AttemptQuery, PAGE_ROWS_MAX, RunFilter, RunOrigin, RunStatus};
 use crate::service::{HandleError, PlanPreview, Submission, Submitted};
 
@@ -82,7 +82,9 @@ pub(super) async fn list(
     let cursor = query
         .cursor
         .map(|cursor| {
-            run_id(&cursor).ok_or_else(|| Problem::invalid(format!("\"{cursor}\" is not a cursor")))
+            run_id(&cursor).ok_or_else(|| {
+                Problem::invalid(format!("\"{cursor}\" is not a cursor: pass \"next\" of the page before"))
+            })
         })
         .transpose()?;
     let filter = RunFilter {
@@ -106,14 +108,14 @@ pub(super) async fn list(
     get, path = "/api/runs/{id}", params(("id" = String, Path, description = "Id of the run")),
     responses((status = 200, body = RunView), (status = 404, body = Problem))
 )]
-pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answer<RunView> {
+pub(super) async fn show(State(api): State<Api>, InPath(id): InPath) -> Answer<RunView> {
     let id = known(&id)?;
     // A run that ends in between is in the ledger by then: ask the engine first.
     if let Some(live) = live(&api, id).await? {
         return Ok(Json(RunView::live(live)));
     }
     let summary = api.handle.ledger().run(id).await?;
-    let summary = summary.ok_or_else(|| Problem::not_found("run", &id.to_string()))?;
+    let summary = summary.ok_or_else(|| Problem::unknown_run(&id.to_string()))?;
     Ok(Json(RunView::new(summary, None)))
 }
 
@@ -137,19 +139,19 @@ pub(super) struct Change {
 )]
 pub(super) async fn change(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     body: Result<Json<Change>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     let id = known(&id)?;
     let Json(change) = body?;
     if let Some(priority) = change.priority {
-        api.handle.reprioritise(id, priority).await?;
+        changed(&api, id, api.handle.reprioritise(id, priority).await).await?;
     }
     if let Some(bound) = change.max_parallel {
-        api.handle.throttle(id, (bound > 0).then_some(bound)).await?;
+        changed(&api, id, api.handle.throttle(id, (bound > 0).then_some(bound)).await).await?;
     }
     if let Some(paused) = change.paused {
-        api.handle.pause(id, paused).await?;
+        changed(&api, id, api.handle.pause(id, paused).await).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -159,9 +161,9 @@ pub(super) async fn change(
     post, path = "/api/runs/{id}/cancel", params(("id" = String, Path, description = "Id of the run")),
     responses((status = 202), (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem))
 )]
-pub(super) async fn cancel(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn cancel(State(api): State<Api>, InPath(id): InPath) -> Result<StatusCode, Problem> {
     let id = known(&id)?;
-    api.handle.cancel(id).await?;
+    changed(&api, id, api.handle.cancel(id).await).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -175,7 +177,7 @@ pub(super) async fn cancel(State(api): State<Api>, Path(id): Path<String>) -> Re
 )]
 pub(super) async fn retry(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<(StatusCode, Json<Submitted>), Problem> {
     let id = known(&id)?;
     let submitted = api.handle.retry(id).await?;
@@ -209,18 +211,19 @@ pub(super) struct AttemptsQuery {
 )]
 pub(super) async fn attempts(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     query: Result<Query<AttemptsQuery>, QueryRejection>,
 ) -> Answer<Listing<AttemptView>> {
     let id = known(&id)?;
     let Query(query) = query?;
-    let run = api.handle.ledger().run(id).await?.ok_or_else(|| Problem::not_found("run", &id.to_string()))?;
+    let run = api.handle.ledger().run(id).await?.ok_or_else(|| Problem::unknown_run(&id.to_string()))?;
     let asset_index = match &query.asset {
         None => None,
         Some(name) => {
             let found = run.record.assets.iter().position(|planned| *planned.asset == **name);
             // A project has at most 10,000 assets.
-            Some(found.ok_or_else(|| Problem::not_found("asset of this run", name))? as u16)
+            let mend = || format!("/api/runs/{id} lists those that it has");
+            Some(found.ok_or_else(|| Problem::not_found("asset of this run", name, &mend()))? as u16)
         }
     };
     let cursor = query
@@ -251,7 +254,17 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 }
 
 fn known(id: &str) -> Result<RunId, Problem> {
-    run_id(id).ok_or_else(|| Problem::not_found("run", id))
+    run_id(id).ok_or_else(|| Problem::unknown_run(id))
+}
+
+/// How a change of a live run went. The engine cannot tell a run that has ended from one that never was.
+async fn changed(api: &Api, id: RunId, change: Result<(), HandleError>) -> Result<(), Problem> {
+    match change {
+        Err(HandleError::Request(_)) if api.handle.ledger().run(id).await?.is_none() => {
+            Err(Problem::unknown_run(&id.to_string()))
+        }
+        change => Ok(change?),
+    }
 }
 
 /// What the engine knows of a run; nothing on a standby.

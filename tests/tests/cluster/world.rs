@@ -183,6 +183,16 @@ impl World {
         output_of(self.traced(backstitch(arguments)?), &arguments).await.map(drop)
     }
 
+    /// Waits until the leader knows so many workers.
+    pub(crate) async fn until_workers(&self, workers: usize) -> Result<()> {
+        let url = &self.coordinators[0].url;
+        wait_for("workers to be known", PATIENCE, async || {
+            let known = run_json(["workers", "list", "--server", url, "--output", "json"]).await.ok()?;
+            (known.as_array()?.len() == workers).then_some(())
+        })
+        .await
+    }
+
     /// What any coordinator that answers says of the run.
     async fn show(&self, run: &str) -> Option<Value> {
         for coordinator in self.coordinators.iter().rev() {

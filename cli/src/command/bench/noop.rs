@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::project::{CHAIN, QUEUE, URGENT, asset};
 use crate::exit::{Exit, Invalid};
-use crate::settings::{BrokerArgs, ProjectArgs, SlotsArgs};
+use crate::settings::{BrokerArgs, ProjectArgs, SettingsFile, SlotsArgs};
 use crate::signals::Signals;
 
 #[derive(Args, Debug)]
@@ -37,7 +37,7 @@ impl NoopArgs {
             .ok_or_else(|| Invalid::one("a worker needs a broker: --broker-url, or BACKSTITCH_BROKER_URL"))?;
         let shutdown = Signals::listen()?.into_token();
         let options = WorkerOptions {
-            slots: self.slots.slots(),
+            slots: self.slots.slots(&SettingsFile::of(&self.project)?),
             queues: vec![QUEUE.to_owned()],
             ..WorkerOptions::default()
         };

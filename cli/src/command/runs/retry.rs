@@ -8,7 +8,7 @@ use crate::display::{plural, print, print_json};
 use crate::embedded::{Listen, Roles};
 use crate::exit::Exit;
 use crate::follow::OnInterrupt;
-use crate::settings::SlotsArgs;
+use crate::settings::{SettingsFile, SlotsArgs};
 use crate::signals::Signals;
 use crate::source::{self, Leading};
 
@@ -22,7 +22,8 @@ pub(super) struct RetryArgs {
 
 impl RetryArgs {
     pub(super) async fn run(self) -> Result<Exit> {
-        let (slots, args) = (self.slots.slots(), self.one);
+        let args = self.one;
+        let slots = self.slots.slots(&SettingsFile::of(&args.place.project)?);
         let mut leading = Leading::find(&args.place, |_| Roles {
             slots: Some(slots),
             listen: Listen::AnyPort,

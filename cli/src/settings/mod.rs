@@ -4,20 +4,19 @@
 //! that names a coordinator. URLs may carry passwords, so they are never shown, not in `--help` either: the
 //! environment is read here and not by clap.
 
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
+mod file;
+mod service;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use backstitch_coordinator::ledger::Address;
-use backstitch_coordinator::service::KeepHistory;
 use clap::Args;
-use serde::Deserialize;
+
+pub(crate) use file::SettingsFile;
+pub(crate) use service::{HistoryArgs, ListenArgs, SlotsArgs, TASKS_PER_MESSAGE};
 
 use crate::exit::Invalid;
-
-/// The settings file, beside the project file.
-pub(crate) const SETTINGS_FILE: &str = "backstitch.settings.yaml";
 
 /// Folder of the embedded ledger inside the project.
 const STATE_DIR: &str = ".backstitch";
@@ -65,50 +64,6 @@ pub(crate) struct BrokerArgs {
     broker_url: Option<String>,
 }
 
-/// How much runs at once in this process.
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct SlotsArgs {
-    /// Tasks that run at once in this process [default: the processors of this machine]
-    #[arg(long, env = "BACKSTITCH_SLOTS", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    slots: Option<u32>,
-}
-
-impl SlotsArgs {
-    /// The number.
-    pub(crate) fn slots(self) -> u32 {
-        self.slots.unwrap_or_else(|| backstitch_worker::WorkerOptions::default().slots)
-    }
-}
-
-/// Where a coordinator serves its API.
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct ListenArgs {
-    /// Where the API is served; it has no authentication, so keep it inside
-    #[arg(
-        long,
-        env = "BACKSTITCH_LISTEN",
-        hide_env = true,
-        default_value = "127.0.0.1:3070",
-        value_name = "ADDRESS"
-    )]
-    pub(crate) listen: SocketAddr,
-}
-
-/// How long a ledger keeps the history of attempts.
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct HistoryArgs {
-    /// Days for which the attempts of a run stay in the ledger; older months are removed whole [default: for ever]
-    #[arg(long, env = "BACKSTITCH_KEEP_HISTORY", hide_env = true, value_name = "DAYS")]
-    keep_history: Option<NonZeroU32>,
-}
-
-impl HistoryArgs {
-    /// The setting of the coordinator.
-    pub(crate) fn keep(self) -> Option<KeepHistory> {
-        self.keep_history.map(|days| KeepHistory { days })
-    }
-}
-
 /// Everything that says where a command reads.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct PlaceArgs {
@@ -120,16 +75,6 @@ pub(crate) struct PlaceArgs {
     pub(crate) database: DatabaseArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
-}
-
-/// What the settings file may say.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SettingsFile {
-    server: Option<String>,
-    database_url: Option<String>,
-    broker_url: Option<String>,
-    state_dir: Option<PathBuf>,
 }
 
 /// Where a command reads.
@@ -156,34 +101,42 @@ pub(crate) fn project_dir(args: &ProjectArgs) -> PathBuf {
     }
 }
 
-/// Flags that lead to the same place, for commands that are shown to the user to type. Not the URL of a ledger: it
-/// may hold a password.
-pub(crate) fn same_place(project: &ProjectArgs, state: &StateArgs, server: &ServerArgs) -> String {
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    let named = [
-        ("--project", path(&project.project)),
-        ("--state-dir", path(&state.state_dir)),
-        ("--server", server.server.clone()),
-    ];
-    named.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
+/// A URL as it may be shown: without the user and the password that may stand before an `@`. People mistype URLs, so
+/// this asks for no valid one, and rather cuts too much.
+pub(crate) fn without_userinfo(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, place)) if scheme.is_empty() => place.to_owned(),
+        Some((_, place)) => format!("{scheme}://{place}"),
+        None => url.to_owned(),
+    }
 }
 
 /// The address of the project's own ledger.
 pub(crate) fn own_ledger(project: &ProjectArgs, state: &StateArgs) -> Result<Address> {
-    let dir = project_dir(project);
     let named = state.state_dir.clone().or_else(|| environment("BACKSTITCH_STATE_DIR").map(PathBuf::from));
     let state_dir = match named {
         Some(named) => named,
         // A path in the file is relative to the file.
-        None => dir.join(file(&dir)?.state_dir.as_deref().unwrap_or(Path::new(STATE_DIR))),
+        None => {
+            let named = SettingsFile::of(project)?.state_dir;
+            project_dir(project).join(named.as_deref().unwrap_or(Path::new(STATE_DIR)))
+        }
     };
     Ok(Address::sqlite(state_dir.join(LEDGER_FILE)))
 }
 
 impl PlaceArgs {
-    /// Flags that lead to the same place.
+    /// Flags that lead to the same place, for commands that are shown to the user to type. Not the URL of a ledger: it
+    /// may hold a password. That of a coordinator is shown without.
     pub(crate) fn flags(&self) -> String {
-        same_place(&self.project, &self.state, &self.server)
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let named = [
+            ("--project", path(&self.project.project)),
+            ("--state-dir", path(&self.state.state_dir)),
+            ("--server", self.server.server.as_deref().map(without_userinfo)),
+        ];
+        named.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
     }
 
     /// Where to read.
@@ -198,7 +151,7 @@ impl PlaceArgs {
             (None, None) if self.state.state_dir.is_some() => {}
             (None, None) => {
                 let levels = [(environment("BACKSTITCH_SERVER"), environment("BACKSTITCH_DATABASE_URL")), {
-                    let file = file(&project_dir(&self.project))?;
+                    let file = SettingsFile::of(&self.project)?;
                     (file.server, file.database_url)
                 }];
                 for (server, database) in levels {
@@ -215,17 +168,6 @@ impl PlaceArgs {
     }
 }
 
-impl ServerArgs {
-    /// The coordinator to ask, if one is named.
-    pub(crate) fn server(&self, project: &ProjectArgs) -> Result<Option<String>> {
-        let named = self.server.clone().or_else(|| environment("BACKSTITCH_SERVER"));
-        Ok(match named {
-            Some(server) => Some(server),
-            None => file(&project_dir(project))?.server,
-        })
-    }
-}
-
 impl DatabaseArgs {
     /// The ledger that is named; none means the project's own.
     pub(crate) fn database(&self, project: &ProjectArgs) -> Result<Option<Address>> {
@@ -237,7 +179,7 @@ impl DatabaseArgs {
         let named = self.database_url.clone().or_else(|| environment("BACKSTITCH_DATABASE_URL"));
         Ok(match named {
             Some(url) => Some(url),
-            None => file(&project_dir(project))?.database_url,
+            None => SettingsFile::of(project)?.database_url,
         })
     }
 }
@@ -248,7 +190,7 @@ impl BrokerArgs {
         let named = self.broker_url.clone().or_else(|| environment("BACKSTITCH_BROKER_URL"));
         Ok(match named {
             Some(url) => Some(url),
-            None => file(&project_dir(project))?.broker_url,
+            None => SettingsFile::of(project)?.broker_url,
         })
     }
 }
@@ -261,21 +203,4 @@ fn address(text: &str) -> Result<Address> {
 /// A variable that is set to something.
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn file(project_dir: &Path) -> Result<SettingsFile> {
-    let path = project_dir.join(SETTINGS_FILE);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(SettingsFile::default()),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
-    };
-    serde_saphyr::from_str(&text).map_err(|error| {
-        // The parser shows the lines around a mistake, and those may hold a password.
-        let place = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
-        let known = "server, database_url, broker_url, state_dir";
-        let problem =
-            format!("{}{place}: not a settings file; it takes a text for each of {known}", path.display());
-        Invalid::one(problem).into()
-    })
 }
