@@ -8,8 +8,8 @@ use std::time::Duration;
 use backstitch_broker::{Broker, Consumer, Outgoing, Publisher, RabbitMq, Target, Topology};
 use backstitch_proto::id::{DispatchId, RunId};
 use backstitch_proto::message::{
-    Dispatch, DispatchReport, Executor, Invocation, Message, REPORT_QUEUE, Report, TaskSpec, Verdict,
-    task_queue,
+    Dispatch, DispatchReport, Executor, Invocation, Message, REPORT_QUEUE, Report, ReturnReason, TaskSpec,
+    Verdict, task_queue,
 };
 use backstitch_worker::{CancellationToken, Context, Worker, WorkerOptions};
 use tokio::sync::Semaphore;
@@ -105,10 +105,16 @@ async fn a_task_that_runs_while_the_broker_restarts_is_executed_once_and_reporte
     );
     gate.add_permits(1);
     send(&*publisher, &dispatch(2)).await;
-    let reported = news(&mut *reports, &mut seen).await;
+    // The second delivery may come after the first was settled, and is handed back then: the coordinator knows better.
+    let handed_back = DispatchReport::Returned { dispatch: DispatchId(1), reason: ReturnReason::Redelivered };
+    let mut reported = Vec::new();
+    while reported.is_empty() {
+        reported = news(&mut *reports, &mut seen).await;
+        reported.retain(|news| *news != handed_back);
+    }
     assert!(
         matches!(&reported[..], [DispatchReport::Outcomes { dispatch: DispatchId(2), .. }]),
-        "nothing but the second dispatch is spoken of: {reported:?}"
+        "nothing but the second dispatch is executed: {reported:?}"
     );
     shutdown.cancel();
     timeout(DEADLINE, worker).await.unwrap().unwrap().unwrap();

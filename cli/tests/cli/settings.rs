@@ -223,7 +223,7 @@ fn a_project_is_found_by_its_folder_or_by_its_file() {
     let folder = project.path().to_str().expect("text").to_owned();
     let elsewhere = Project::new();
     for path in [folder.clone(), format!("{folder}/backstitch.yaml")] {
-        elsewhere.run(&["check", "--project", &path]).expect(0).says("3 assets, 1 job");
+        elsewhere.run(&["check", "--project", &path]).expect(0).says("3 assets, 2 jobs");
     }
     elsewhere.run(&["backfill", "raw", "--project", &folder]).expect(0);
     assert!(project.path().join(".backstitch/ledger.db").exists());

@@ -122,12 +122,24 @@ impl Engine {
             .map(|(index, _)| index)
     }
 
-    /// One task on probation at a time, in the whole fleet: if its worker dies, it is the cause.
     fn has_ready(&self, state: &AssetState) -> bool {
-        match state.losses.at_least(PROBATION_LOSSES) {
-            Some(on_probation) if self.on_probation > 0 => !state.ready.difference(on_probation).is_empty(),
-            _ => !state.ready.is_empty(),
+        !state.ready.is_empty() && !state.ready.difference(&self.withheld(state)).is_empty()
+    }
+
+    /// The ready tasks that must wait for suspects in flight. A task on probation runs beside no other suspect, in the
+    /// whole fleet: if its worker dies, it is the cause. A suspect with fewer losses may be the true cause: its first
+    /// start may have killed its worker before anybody heard of it, so that it counts one less than those beside it.
+    fn withheld(&self, state: &AssetState) -> PartitionSubset {
+        if self.suspects_in_flight == 0 {
+            return PartitionSubset::default();
         }
+        let on_probation = state.losses.at_least(PROBATION_LOSSES);
+        let mut withheld =
+            on_probation.map(|on_probation| state.ready.intersection(on_probation)).unwrap_or_default();
+        if self.on_probation > 0 {
+            withheld |= &state.ready.intersection(&state.suspects);
+        }
+        withheld
     }
 
     /// `of_class`: dispatches in flight of runs of the same class or a higher one, on whatever queue.
@@ -157,14 +169,13 @@ impl Engine {
 
     /// Packs ready tasks into a dispatch and sends it on its way.
     fn take_off(&mut self, run_id: RunId, asset: usize, now: Now) {
+        let Some(withheld) = self.runs.get(&run_id).map(|run| self.withheld(&run.assets[asset])) else {
+            return;
+        };
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let state = &mut run.assets[asset];
         let slots = self.fleet.slots(&state.plan.queue);
         let pace = self.pace.get(&state.plan.name).copied();
-        let withheld = match state.losses.at_least(PROBATION_LOSSES) {
-            Some(on_probation) if self.on_probation > 0 => state.ready.intersection(on_probation),
-            _ => PartitionSubset::default(),
-        };
         state.ready -= &withheld;
         let tasks = pack(state, pace, slots, &self.options);
         state.ready |= &withheld;
@@ -174,6 +185,7 @@ impl Engine {
         let attempt = state.attempts.get(first) + 1;
         let on_probation = state.losses.get(first) >= PROBATION_LOSSES;
         self.on_probation += u32::from(on_probation);
+        self.suspects_in_flight += u32::from(announce_start || on_probation);
         run.flights += 1;
         run.pass += 1;
         run.dispatched += 1;
@@ -217,6 +229,7 @@ impl Engine {
         self.landed(id, &flight);
         self.unconfirmed.remove(&id);
         self.on_probation -= u32::from(flight.on_probation);
+        self.suspects_in_flight -= u32::from(flight.announce_start || flight.on_probation);
         self.batch.closed.push(id);
         if let Some(run) = self.runs.get_mut(&flight.run) {
             run.flights -= 1;

@@ -11,9 +11,8 @@
 //! | one of several, and one of them was running | ready again as a suspect: sent alone, with an announced start, so that the next loss shows who was to blame |
 //!
 //! A worker with many slots takes many tasks down with it, and one of them may be the cause. So a task that has one
-//! loss left is *on probation*: it runs while no other does ([`super::dispatch`]), and if its worker dies again, it is
-//! the cause and its neighbours are not. The cause took part in every such death, so it has come as far as any of
-//! those that it took with it.
+//! loss left is *on probation*: it runs while no other suspect does ([`super::dispatch`]), and if its worker dies again, it
+//! is the cause and its neighbours are not.
 //!
 //! A message that the broker delivers twice was in somebody's hands before. The second worker hands it back
 //! unexecuted; if the first is alive the copy is ignored, and if its lease is over the dispatch is lost at once. If

@@ -139,6 +139,8 @@ pub struct Engine {
     hearing: Option<Hearing>,
     /// Dispatches in flight whose task will count as the cause if its worker dies.
     on_probation: u32,
+    /// Dispatches in flight whose task was lost with its worker, those on probation among them.
+    suspects_in_flight: u32,
     /// Slots in use per pool.
     pools: BTreeMap<Arc<str>, u32>,
     /// Dispatches in flight per worker queue.
@@ -175,6 +177,7 @@ impl Engine {
             fleet: Fleet::default(),
             hearing: None,
             on_probation: 0,
+            suspects_in_flight: 0,
             pools: BTreeMap::new(),
             queues: BTreeMap::new(),
             pace: BTreeMap::new(),

@@ -146,6 +146,7 @@ impl Engine {
         };
         let on_probation = remaining.first().is_some_and(|task| state.losses.get(task) >= PROBATION_LOSSES);
         self.on_probation += u32::from(on_probation);
+        self.suspects_in_flight += u32::from(record.announce_start || on_probation);
         let flight = Flight {
             run: record.run,
             asset: index,

@@ -226,3 +226,25 @@ fn the_tasks_of_a_message_that_can_never_be_sent_fail_and_say_why() {
     assert_eq!((failed.worker, sealed.batch.closed.as_slice()), (None, &[dispatch_id(1)][..]));
     assert_eq!(engine.violations(), []);
 }
+
+#[test]
+fn a_task_on_probation_waits_for_suspects_that_have_lost_less() {
+    // One of two lost tasks spent a loss less, because nobody had heard of its first start.
+    let mut engine = recovered(1, MAX_LOSSES - 2, dispatch_id(1));
+    let run = *engine.runs.keys().next().expect("a run");
+    let state = &mut engine.runs.get_mut(&run).expect("a run").assets[0];
+    state.targeted.insert(1);
+    state.ready.insert(1);
+    state.suspects.insert(1);
+    state.attempts.restore(1, MAX_LOSSES - 1);
+    state.losses.restore(1, MAX_LOSSES - 1);
+    engine.suspects_in_flight = 1;
+    engine.flights.get_mut(&dispatch_id(1)).expect("in flight").announce_start = true;
+    engine.heartbeat(&heartbeat(&[dispatch_id(1)]), at(100));
+    assert_eq!(published(engine.seal(at(200))), [], "the other one may be the cause");
+    // It is: its worker dies, and it is blamed for it.
+    let sealed = engine.seal(at(100 + LEASE_MS + 1)).expect("the worker is lost");
+    let [lost] = sealed.batch.attempts.as_slice() else { panic!("{:?}", sealed.batch.attempts) };
+    assert_eq!(lost.ordinal, 0);
+    assert_eq!(engine.violations(), []);
+}
