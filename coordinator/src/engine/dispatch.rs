@@ -123,7 +123,9 @@ impl Engine {
     }
 
     fn has_ready(&self, state: &AssetState) -> bool {
-        !state.ready.is_empty() && !state.ready.difference(&self.withheld(state)).is_empty()
+        let withheld = self.withheld(state);
+        // A part of what is ready.
+        withheld.len() < state.ready.len()
     }
 
     /// The ready tasks that must wait for suspects in flight. A task on probation runs beside no other suspect, in the

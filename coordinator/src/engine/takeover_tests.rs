@@ -248,3 +248,15 @@ fn a_task_on_probation_waits_for_suspects_that_have_lost_less() {
     assert_eq!(lost.ordinal, 0);
     assert_eq!(engine.violations(), []);
 }
+
+#[test]
+fn what_has_landed_is_not_remembered_as_unlisted() {
+    let mut engine = recovered(3, 0, dispatch_id(3));
+    engine.seal(at(0));
+    let all = [dispatch_id(1), dispatch_id(2), dispatch_id(3)];
+    listed(&mut engine, &all, &all[2..]);
+    assert_eq!(engine.unlisted.len(), 2);
+    (0..2).for_each(|at| _ = engine.land(all[at]));
+    engine.heartbeat(&Heartbeat { sequence: 3, ..heartbeat(&[]) }, at(300));
+    assert_eq!(engine.unlisted.len(), 1, "only the one that is in flight");
+}

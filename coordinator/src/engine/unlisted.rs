@@ -41,6 +41,10 @@ impl Engine {
                 self.unlisted.push_back(Unlisted { dispatch: *dispatch, worker, noticed });
             }
         }
+        // Most land soon, and an intake that is busy for days looks at none of them.
+        if self.unlisted.len() > 2 * self.flights.len() {
+            self.unlisted.retain(|unlisted| self.flights.contains_key(&unlisted.dispatch));
+        }
     }
 
     /// An echo came back while no report was waiting to be taken.
