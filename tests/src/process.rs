@@ -42,6 +42,12 @@ where
     I: IntoIterator,
     I::Item: AsRef<OsStr>,
 {
+    let mut command = Command::new(program()?);
+    command.args(arguments);
+    Ok(command)
+}
+
+fn program() -> Result<PathBuf> {
     let program = match std::env::var_os("BACKSTITCH_TEST_BIN") {
         Some(path) => PathBuf::from(path),
         None => {
@@ -56,9 +62,7 @@ where
         "{} has not been built: run tests/run, or cargo build first",
         program.display()
     );
-    let mut command = Command::new(program);
-    command.args(arguments);
-    Ok(command)
+    Ok(program)
 }
 
 impl Process {

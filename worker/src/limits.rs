@@ -33,11 +33,14 @@ pub(crate) const NAME_BYTES: usize = 1 << 10;
 /// Longest line of the Pipes message channel; a longer one is skipped with a warning.
 pub(crate) const PIPES_LINE_BYTES: usize = 1 << 20;
 
-/// The most that a bounded text may grow by: the mark that says it was cut.
+/// Stands at the end of a text that was cut, within its bound.
 const CUT: &str = " … (cut)";
 
 /// `text` cut to `max` bytes at a character boundary, without NUL characters, which Postgres cannot store.
 pub(crate) fn bounded(mut text: String, max: usize) -> String {
+    if text.contains('\0') {
+        text = text.replace('\0', "\u{fffd}");
+    }
     if text.len() > max {
         let mut end = max.saturating_sub(CUT.len());
         while !text.is_char_boundary(end) {
@@ -46,7 +49,7 @@ pub(crate) fn bounded(mut text: String, max: usize) -> String {
         text.truncate(end);
         text.push_str(CUT);
     }
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+    text
 }
 
 /// A failure within bounds.
@@ -158,6 +161,8 @@ mod tests {
     #[test]
     fn a_nul_character_never_reaches_the_ledger() {
         assert_eq!(bounded("a\0b".into(), 10), "a\u{fffd}b");
+        let cut = bounded("\0".repeat(51), 51);
+        assert!(cut.len() <= 51 && cut.ends_with("(cut)"), "what stands for it is longer: {cut}");
     }
 
     #[test]

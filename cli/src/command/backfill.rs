@@ -51,7 +51,7 @@ pub(crate) struct BackfillArgs {
     /// Runs of a higher priority go first
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
-    /// Tasks of this run that may be in flight at once
+    /// Tasks of this run that may execute at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_parallel: Option<u32>,
     /// Idempotency key: a second submission with the same key is the same run

@@ -49,7 +49,7 @@ enum Command {
     Coordinator(coordinator::CoordinatorArgs),
     /// Run a worker
     Worker(worker::WorkerArgs),
-    /// List, show, cancel, pause and retry runs
+    /// List, show, cancel, pause, change and retry runs
     Runs(runs::RunsArgs),
     /// List assets and how much of them is up to date
     Assets(listing::ListingArgs),

@@ -111,6 +111,11 @@ impl Ask for Handle {
         Self::reprioritise(self, run, priority).await.map_err(refused)
     }
 
+    async fn throttle(&self, run: RunId, max_parallel: u32) -> Result<()> {
+        let bound = (max_parallel > 0).then_some(max_parallel);
+        Self::throttle(self, run, bound).await.map_err(refused)
+    }
+
     async fn violations(&self) -> Result<Vec<String>> {
         let found = Self::violations(self).await.map_err(refused)?;
         Ok(found.iter().map(ToString::to_string).collect())

@@ -91,6 +91,8 @@ pub(crate) trait Ask: Send + Sync {
     async fn pause(&self, run: RunId, paused: bool) -> Result<()>;
     /// Moves a live run to another priority class.
     async fn reprioritise(&self, run: RunId, priority: i32) -> Result<()>;
+    /// Changes how many tasks of a live run may execute at once; 0 is no bound.
+    async fn throttle(&self, run: RunId, max_parallel: u32) -> Result<()>;
     /// Invariants that do not hold, a sentence each.
     async fn violations(&self) -> Result<Vec<String>>;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use backstitch_coordinator::api::{
-    AssetView, AttemptView, Listing, MaterializationView, Problem, Readiness, RunView, WorkerView,
+    AssetView, AttemptView, LeaderView, Listing, MaterializationView, Problem, RunView, WorkerView,
 };
 use backstitch_coordinator::ledger::Ledger;
 use backstitch_coordinator::service::{AssetStatusView, PlanPreview, Submission, Submitted};
@@ -132,9 +132,9 @@ impl Server {
 
     /// The leader, as a standby knows it.
     async fn leader(&self) -> Option<String> {
-        let request = self.request(Method::GET, &["readyz"]).build().ok()?;
-        let ready: Readiness = self.send_once(request).await.ok()?.json().await.ok()?;
-        ready.leader.filter(|leader| !leader.is_empty() && *leader != self.url)
+        let request = self.request(Method::GET, &["api", "leader"]).build().ok()?;
+        let leader: LeaderView = self.send_once(request).await.ok()?.json().await.ok()?;
+        (!leader.here && leader.url != self.url).then_some(leader.url)
     }
 
     async fn fetch<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
@@ -144,6 +144,11 @@ impl Server {
             format!("reading the answer of the coordinator at {url}; is it of another version?")
         };
         response.json().await.map_err(reqwest::Error::without_url).with_context(unreadable)
+    }
+
+    async fn change(&self, run: RunId, change: serde_json::Value) -> Result<()> {
+        let request = self.request(Method::PATCH, &["api", "runs", &run.to_string()]);
+        self.send(request.json(&change)).await.map(drop)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T> {
@@ -184,9 +189,11 @@ impl Server {
 pub(crate) async fn leader_of(ledger: &dyn Ledger) -> Result<Option<Server>> {
     let Some(leader) = ledger.leader().await? else { return Ok(None) };
     let Ok(server) = Server::with_patience(&leader.api_address, GLANCE) else { return Ok(None) };
-    let ready: Result<Readiness> = server.get(&["readyz"], &[]).await;
-    match ready {
-        Ok(ready) if ready.epoch == Some(leader.epoch.0) => Ok(Some(Server::new(&leader.api_address)?)),
+    let there: Result<LeaderView> = server.get(&["api", "leader"], &[]).await;
+    match there {
+        Ok(there) if there.here && there.epoch == leader.epoch.0 => {
+            Ok(Some(Server::new(&leader.api_address)?))
+        }
         _ => Ok(None),
     }
 }
@@ -278,13 +285,15 @@ impl Ask for Server {
     }
 
     async fn pause(&self, run: RunId, paused: bool) -> Result<()> {
-        let request = self.request(Method::PATCH, &["api", "runs", &run.to_string()]);
-        self.send(request.json(&json!({ "paused": paused }))).await.map(drop)
+        self.change(run, json!({ "paused": paused })).await
     }
 
     async fn reprioritise(&self, run: RunId, priority: i32) -> Result<()> {
-        let request = self.request(Method::PATCH, &["api", "runs", &run.to_string()]);
-        self.send(request.json(&json!({ "priority": priority }))).await.map(drop)
+        self.change(run, json!({ "priority": priority })).await
+    }
+
+    async fn throttle(&self, run: RunId, max_parallel: u32) -> Result<()> {
+        self.change(run, json!({ "max_parallel": max_parallel })).await
     }
 
     async fn violations(&self) -> Result<Vec<String>> {

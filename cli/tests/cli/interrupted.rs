@@ -57,6 +57,30 @@ fn a_second_backfill_on_the_same_ledger_is_told_whom_to_ask() {
 }
 
 #[test]
+fn a_live_run_is_changed_from_another_terminal() {
+    let project = Project::new();
+    let running = project.start(&["backfill", "slow"]);
+    project.wait_for("started");
+    project.run(&["runs", "change", "latest"]).expect(2).says("--priority");
+    project
+        .run(&["runs", "change", "latest", "--priority", "-3", "--max-parallel", "1"])
+        .expect(0)
+        .says("has priority -3 and executes at most 1 task at once");
+    project.run(&["runs", "pause", "latest"]).expect(0).says("is paused");
+    let shown = project.json(&["runs", "show", "latest"]);
+    assert_eq!(
+        (&shown["status"], &shown["priority"], &shown["max_parallel"]),
+        (&"paused".into(), &(-3).into(), &1.into()),
+        "{shown}"
+    );
+    project.run(&["runs", "resume", "latest"]).expect(0).says("goes on");
+    project.run(&["runs", "change", "latest", "--max-parallel", "0"]).expect(0).says("no bound");
+    project.write("go", "");
+    running.end().expect(0);
+    project.run(&["runs", "change", "latest", "--priority", "1"]).expect(1).says("has ended");
+}
+
+#[test]
 fn dev_serves_its_api_until_it_is_told_to_stop() {
     let project = Project::new();
     let mut dev = project.start(&["dev", "--listen", "127.0.0.1:0"]);

@@ -26,6 +26,19 @@ pub struct Readiness {
     pub zone_database: String,
 }
 
+/// Who leads.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LeaderView {
+    /// Name of the coordinator.
+    pub name: String,
+    /// Where its API is reached.
+    pub url: String,
+    /// Its term of leadership.
+    pub epoch: u32,
+    /// Whether it is the coordinator that answers.
+    pub here: bool,
+}
+
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, body = String)))]
 pub(super) async fn live() -> &'static str {
@@ -53,6 +66,19 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Readiness>, Pro
         broker: "connected".to_owned(),
         zone_database: backstitch_proto::partition::zone_database_version().to_owned(),
     }))
+}
+
+/// The coordinator that leads, as far as the ledger knows, whatever the state of the broker.
+#[utoipa::path(get, path = "/api/leader", responses((status = 200, body = LeaderView), (status = 404, body = Problem)))]
+pub(super) async fn leader(State(api): State<Api>) -> Result<Json<LeaderView>, Problem> {
+    let leader = api.handle.ledger().leader().await?;
+    let leader = leader.ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found")
+            .detail("nobody leads on this ledger yet: ask again in a moment")
+    })?;
+    let here = api.handle.epoch() == Some(leader.epoch);
+    let LeaderInfo { epoch, name, api_address, .. } = leader;
+    Ok(Json(LeaderView { name, url: api_address, epoch: epoch.0, here }))
 }
 
 /// Invariants that do not hold, as far as the leader sees; empty when all is well.

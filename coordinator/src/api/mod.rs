@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use assets::AssetView;
-pub use health::Readiness;
+pub use health::{LeaderView, Readiness};
 pub use problem::Problem;
 pub use view::{
     AttemptView, Listing, MaterializationView, RunAssetView, RunRequestView, RunView, WorkerView,
@@ -89,6 +89,7 @@ pub fn router(handle: Handle, metrics: Arc<prometheus::Registry>) -> (Router, ut
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
+        .routes(routes!(health::leader))
         .routes(routes!(health::violations))
         .with_state(Api { handle, metrics })
         .split_for_parts();

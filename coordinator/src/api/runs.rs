@@ -127,7 +127,7 @@ pub(super) struct Change {
     paused: Option<bool>,
     /// Another priority class.
     priority: Option<i32>,
-    /// Another bound on tasks in flight; 0 removes it.
+    /// Another bound on the tasks that execute at once; 0 removes it.
     max_parallel: Option<u32>,
 }
 

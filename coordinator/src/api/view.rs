@@ -53,7 +53,7 @@ pub struct RunView {
     pub request: RunRequestView,
     /// Priority class.
     pub priority: i32,
-    /// Tasks that may be in flight at once.
+    /// Tasks of the run that execute at once; those that wait behind one of them in the same message do not count.
     pub max_parallel: Option<u32>,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,

@@ -78,6 +78,7 @@ impl Engine {
             return;
         }
         let mut classes = self.flights_by_class();
+        self.served.retain(|class, _| classes.contains_key(class));
         let mut queue: BinaryHeap<Reverse<Rank>> = self.runs.values().map(|run| Reverse(rank(run))).collect();
         let mut decided = 0;
         while decided < DECISIONS_MAX
@@ -95,9 +96,9 @@ impl Engine {
         }
     }
 
-    /// Where a run that comes now stands in the fair queue: beside those that wait, not before them.
-    pub(super) fn first_pass(&self) -> u64 {
-        self.runs.values().map(|run| run.pass).min().unwrap_or(0)
+    /// Where a run that comes to a class stands in its fair queue: beside those that wait, not before them.
+    pub(super) fn last_served(&self, class: i32) -> u64 {
+        self.served.get(&class).copied().unwrap_or(0)
     }
 
     /// Dispatches in flight per priority class.
@@ -128,17 +129,18 @@ impl Engine {
         withheld.len() < state.ready.len()
     }
 
-    /// The ready tasks that must wait for suspects in flight. A task on probation runs beside no other suspect, in the
-    /// whole fleet: if its worker dies, it is the cause. A suspect with fewer losses may be the true cause: its first
+    /// The ready tasks that must wait for suspects in flight. A task on probation runs beside no other suspect, on
+    /// whatever worker: if its worker dies, it is the cause. A suspect with fewer losses may be the true cause: its first
     /// start may have killed its worker before anybody heard of it, so that it counts one less than those beside it.
     fn withheld(&self, state: &AssetState) -> PartitionSubset {
-        if self.suspects_in_flight == 0 {
+        let beside = self.suspects.beside(&state.plan.queue, &self.fleet);
+        if beside.suspects == 0 {
             return PartitionSubset::default();
         }
         let on_probation = state.losses.at_least(PROBATION_LOSSES);
         let mut withheld =
             on_probation.map(|on_probation| state.ready.intersection(on_probation)).unwrap_or_default();
-        if self.on_probation > 0 {
+        if beside.on_probation > 0 {
             withheld |= &state.ready.intersection(&state.suspects);
         }
         withheld
@@ -186,12 +188,14 @@ impl Engine {
         let announce_start = state.suspects.contains(first);
         let attempt = state.attempts.get(first) + 1;
         let on_probation = state.losses.get(first) >= PROBATION_LOSSES;
-        self.on_probation += u32::from(on_probation);
-        self.suspects_in_flight += u32::from(announce_start || on_probation);
         run.flights += 1;
-        run.pass += 1;
+        let served = self.served.entry(run.record.priority).or_default();
+        // Whoever could not send for a while has no claim to what others got meanwhile.
+        *served = run.pass.max(*served);
+        run.pass = *served + 1;
         run.dispatched += 1;
-        *self.queues.entry(Arc::clone(&state.plan.queue)).or_default() += 1;
+        let queue = Arc::clone(&state.plan.queue);
+        *self.queues.entry(Arc::clone(&queue)).or_default() += 1;
         if let Some(pool) = &state.plan.pool {
             *self.pools.entry(Arc::clone(&pool.name)).or_default() += pool.slots;
         }
@@ -222,6 +226,7 @@ impl Engine {
             holder: Holder::Outbox,
             created_us: now.wall_us,
         };
+        self.suspects.add(&queue, &flight);
         self.flights.insert(id, flight);
     }
 
@@ -230,12 +235,11 @@ impl Engine {
         let flight = self.flights.remove(&id)?;
         self.landed(id, &flight);
         self.unconfirmed.remove(&id);
-        self.on_probation -= u32::from(flight.on_probation);
-        self.suspects_in_flight -= u32::from(flight.announce_start || flight.on_probation);
         self.batch.closed.push(id);
         if let Some(run) = self.runs.get_mut(&flight.run) {
             run.flights -= 1;
             let plan = &run.assets[flight.asset].plan;
+            self.suspects.remove(&plan.queue, &flight);
             if let Some(in_flight) = self.queues.get_mut(&plan.queue) {
                 *in_flight -= 1;
             }

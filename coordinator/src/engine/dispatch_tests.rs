@@ -1,5 +1,7 @@
 //! What goes out together, and what does not wait for what.
 
+use std::collections::BTreeMap;
+
 use backstitch_proto::definition::Definitions;
 use backstitch_proto::id::{Epoch, WorkerId};
 use backstitch_proto::message::{DispatchReport, Heartbeat, Outcome, Report, Verdict};
@@ -81,6 +83,47 @@ fn a_run_of_a_higher_class_does_not_wait_for_room_that_a_lower_one_has_taken() {
     let dispatches = seal(&mut engine).dispatches;
     assert_eq!(dispatches.len() as u32, SLOTS * WINDOW_PER_SLOT, "it has a window of its own, and no more");
     assert!(dispatches.iter().all(|dispatch| dispatch.run == run));
+}
+
+/// How many dispatches each run gets while `rounds` windows are filled and finished.
+fn shares(engine: &mut Engine, rounds: u32) -> BTreeMap<RunId, u32> {
+    let mut shares = BTreeMap::new();
+    for _ in 0..rounds {
+        let dispatches = seal(engine).dispatches;
+        dispatches.iter().for_each(|dispatch| *shares.entry(dispatch.run).or_default() += 1);
+        finish(engine, &dispatches);
+    }
+    shares
+}
+
+#[test]
+fn runs_of_a_class_share_it_from_the_moment_at_which_they_come_or_come_back() {
+    let mut engine = engine();
+    // Tasks do not get larger, so that the runs last.
+    engine.flow(0);
+    let [paused, busy, late, moved] = [plan(1, 0), plan(2, 0), plan(3, 0), plan(4, -1)];
+    let ids = [&paused, &busy, &late, &moved].map(|plan| plan.record.id);
+    engine.submit(paused, "{}".into(), NOW);
+    engine.pause(ids[0], true).expect("live");
+    engine.submit(busy, "{}".into(), NOW);
+    engine.submit(moved, "{}".into(), NOW);
+    assert!(shares(&mut engine, 50)[&ids[1]] >= 100);
+    engine.pause(ids[3], true).expect("live");
+
+    engine.submit(late, "{}".into(), NOW);
+    let even = |shares: &BTreeMap<RunId, u32>, of: &[RunId]| {
+        let shares: Vec<u32> = of.iter().map(|run| shares.get(run).copied().unwrap_or(0)).collect();
+        assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 2, "{shares:?}");
+    };
+    even(&shares(&mut engine, 20), &ids[1..3]);
+    engine.pause(ids[0], false).expect("live");
+    even(&shares(&mut engine, 20), &ids[..3]);
+    engine.pause(ids[3], false).expect("live");
+    engine.reprioritise(ids[3], 0).expect("live");
+    even(&shares(&mut engine, 20), &ids);
+    // And down again, where it has been served before.
+    engine.reprioritise(ids[3], -1).expect("live");
+    assert_eq!(shares(&mut engine, 5).get(&ids[3]), None, "of a lower class");
 }
 
 #[test]

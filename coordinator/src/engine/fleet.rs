@@ -82,6 +82,14 @@ impl Fleet {
         self.slots.get(queue).copied().unwrap_or(0)
     }
 
+    /// Whether some worker may hold dispatches of both queues.
+    pub(super) fn shares_worker(&self, one: &str, other: &str) -> bool {
+        self.workers.values().any(|state| {
+            let takes = |queue: &str| state.heartbeat.queues.iter().any(|name| name == queue);
+            takes(one) && takes(other)
+        })
+    }
+
     fn count_slots(&mut self) {
         self.slots.clear();
         for state in self.workers.values().filter(|state| !state.heartbeat.draining) {

@@ -32,6 +32,7 @@ mod report;
 mod retry;
 mod run;
 mod submit;
+mod suspects;
 mod unlisted;
 mod view;
 
@@ -58,6 +59,7 @@ use fleet::Fleet;
 use flight::Flight;
 use hearing::Hearing;
 use run::RunState;
+use suspects::Suspects;
 use unlisted::Unlisted;
 
 use crate::ledger::Batch;
@@ -137,10 +139,9 @@ pub struct Engine {
     fleet: Fleet,
     /// What leases are measured on; absent: the engine's clock.
     hearing: Option<Hearing>,
-    /// Dispatches in flight whose task will count as the cause if its worker dies.
-    on_probation: u32,
-    /// Dispatches in flight whose task was lost with its worker, those on probation among them.
-    suspects_in_flight: u32,
+    suspects: Suspects,
+    /// Of each priority class, the position of the run that was served last.
+    served: BTreeMap<i32, u64>,
     /// Slots in use per pool.
     pools: BTreeMap<Arc<str>, u32>,
     /// Dispatches in flight per worker queue.
@@ -176,8 +177,8 @@ impl Engine {
             holds: BTreeMap::new(),
             fleet: Fleet::default(),
             hearing: None,
-            on_probation: 0,
-            suspects_in_flight: 0,
+            suspects: Suspects::default(),
+            served: BTreeMap::new(),
             pools: BTreeMap::new(),
             queues: BTreeMap::new(),
             pace: BTreeMap::new(),

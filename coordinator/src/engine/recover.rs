@@ -145,8 +145,7 @@ impl Engine {
             Holder::Outbox
         };
         let on_probation = remaining.first().is_some_and(|task| state.losses.get(task) >= PROBATION_LOSSES);
-        self.on_probation += u32::from(on_probation);
-        self.suspects_in_flight += u32::from(record.announce_start || on_probation);
+        let queue = Arc::clone(&state.plan.queue);
         let flight = Flight {
             run: record.run,
             asset: index,
@@ -159,6 +158,7 @@ impl Engine {
             holder,
             created_us: record.created_us,
         };
+        self.suspects.add(&queue, &flight);
         self.flights.insert(record.id, flight);
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct AssetState {
 pub struct Counts {
     /// All tasks of the run.
     pub targeted: u64,
-    /// Waiting for upstream tasks, or for the delay before a retry.
+    /// Waiting for upstream tasks, for upstream partitions to exist, or for the delay before a retry.
     pub waiting: u64,
     /// Waiting for a worker.
     pub ready: u64,

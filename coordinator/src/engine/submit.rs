@@ -34,7 +34,7 @@ impl Engine {
         self.batch.runs.push(plan.record.clone());
         let mut run = RunState::new(self.distort(plan));
         run.settle();
-        run.pass = self.first_pass();
+        run.pass = self.last_served(run.record.priority);
         self.runs.insert(id, run);
         self.hold(id, now);
         self.finish_if_done(id, now);
@@ -86,15 +86,17 @@ impl Engine {
     /// # Errors
     /// When no such run is live.
     pub fn reprioritise(&mut self, id: RunId, priority: i32) -> Result<(), RequestError> {
+        let last_served = self.last_served(priority);
         let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
         if run.record.priority != priority {
             run.record.priority = priority;
+            run.pass = last_served;
             self.batch.changes.push((id, RunChange::Priority(priority)));
         }
         Ok(())
     }
 
-    /// Changes how many tasks of a run may be in flight at once.
+    /// Changes how many tasks of a run may execute at once.
     ///
     /// # Errors
     /// When no such run is live.

@@ -238,8 +238,9 @@ fn a_task_on_probation_waits_for_suspects_that_have_lost_less() {
     state.suspects.insert(1);
     state.attempts.restore(1, MAX_LOSSES - 1);
     state.losses.restore(1, MAX_LOSSES - 1);
-    engine.suspects_in_flight = 1;
-    engine.flights.get_mut(&dispatch_id(1)).expect("in flight").announce_start = true;
+    let flight = engine.flights.get_mut(&dispatch_id(1)).expect("in flight");
+    flight.announce_start = true;
+    engine.suspects.add(&"default".into(), flight);
     engine.heartbeat(&heartbeat(&[dispatch_id(1)]), at(100));
     assert_eq!(published(engine.seal(at(200))), [], "the other one may be the cause");
     // It is: its worker dies, and it is blamed for it.

@@ -55,7 +55,7 @@ pub struct RunRecord {
     pub client_key: Option<String>,
     /// Runs of a higher class go first.
     pub priority: i32,
-    /// Tasks of the run that may be in flight at once.
+    /// Tasks of the run that execute at once; those that wait behind one of them in the same message do not count.
     pub max_parallel: Option<u32>,
     /// Labels.
     pub tags: Vec<(String, String)>,

@@ -47,6 +47,6 @@ pub use limits::SubmissionError;
 pub use live::{LiveAsset, LiveRun, LiveState, Spent};
 pub use read::{
     AttemptCursor, AttemptQuery, AuditReport, CursorError, Finding, Materialization, MaterializationQuery,
-    PAGE_ROWS_MAX, Page, PartitionState, RunFilter, RunSummary, StateSink,
+    MostSpent, PAGE_ROWS_MAX, Page, PartitionState, RunFilter, RunSummary, StateSink,
 };
 pub use schema::{PendingMigration, connect, migrate, pending_migrations};

@@ -210,11 +210,26 @@ pub struct AuditReport {
     pub materialized: u64,
     /// Runs that are not terminal.
     pub live_runs: u64,
-    /// The highest attempt number of each run that needed more than one attempt for some task: run, position of
-    /// the asset, attempts. Whoever knows the retry policies compares them with the budget.
-    pub most_attempts: Vec<(RunId, u16, u16)>,
+    /// Of each asset of a run with attempts that did not succeed: whoever knows its retries compares.
+    pub most_spent: Vec<MostSpent>,
+    /// Runs that were not held against their plans, because this program cannot read the definitions that they are
+    /// pinned to.
+    pub unread_runs: u64,
     /// Contradictions. Empty when all is well.
     pub findings: Vec<Finding>,
+}
+
+/// The most that one task of an asset of a run has spent of its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct MostSpent {
+    /// The run.
+    pub run: RunId,
+    /// Position of the asset in the run's plan.
+    pub asset_index: u16,
+    /// Attempts that failed, of the task with the most of them.
+    pub failures: u32,
+    /// Attempts whose worker died, of the task with the most of them.
+    pub losses: u32,
 }
 
 /// Rows that contradict an invariant.

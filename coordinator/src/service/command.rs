@@ -121,7 +121,7 @@ pub struct Submission {
     /// Runs of a higher class go first.
     #[serde(default)]
     pub priority: Option<i32>,
-    /// Tasks that may be in flight at once.
+    /// Tasks of the run that execute at once; those that wait behind one of them in the same message do not count. 0 is no bound.
     #[serde(default)]
     pub max_parallel: Option<u32>,
     /// Idempotency key: a second submission with the same key returns the first one's run.

@@ -4,9 +4,12 @@
 //! `skip` never comes here, because the mapping does not require what it may skip. Whether a partition exists is a
 //! question of definitions and time, not of the ledger: one that exists and was never materialized is not missing.
 
+use std::collections::BTreeMap;
+
 use backstitch_proto::definition::Edge;
 use backstitch_proto::mapping::{Mapper, MissingPolicy};
 use backstitch_proto::partition::{PartitionSubset, Partitions};
+use chrono::{DateTime, Utc};
 
 use super::command::PlannedWait;
 use crate::engine::Held;
@@ -50,13 +53,18 @@ pub(super) fn waits(
     }))
 }
 
-/// The tasks that the engine holds, by instant.
-pub(super) fn held(mapper: &Mapper, targets: &PartitionSubset) -> impl Iterator<Item = Held> {
-    let held = |(until, tasks): (chrono::DateTime<chrono::Utc>, PartitionSubset)| Held {
-        until_us: until.timestamp_micros(),
-        tasks,
-    };
-    mapper.blocked(targets).waiting.into_iter().map(held)
+/// The tasks that the engine holds, each until the last of the instants at which what it needs exists.
+pub(super) fn held(waiting: BTreeMap<DateTime<Utc>, PartitionSubset>) -> Vec<Held> {
+    let mut later = PartitionSubset::default();
+    let mut held = Vec::with_capacity(waiting.len());
+    for (until, mut tasks) in waiting.into_iter().rev() {
+        tasks -= &later;
+        if !tasks.is_empty() {
+            later |= &tasks;
+            held.push(Held { until_us: until.timestamp_micros(), tasks });
+        }
+    }
+    held
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 //! A process is a candidate first ([`Coordinator::run`]), a leader when the ledger says so, and a candidate again
 //! when it was deposed. Nothing survives from one term to the next but the ledger.
 
+mod audit;
 mod catalog;
 mod command;
 mod committer;
@@ -42,6 +43,7 @@ use backstitch_proto::definition::Definitions;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+pub use audit::audit;
 pub use catalog::PartitionCounts;
 pub use command::{Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError, Submitted};
 pub use handle::{Handle, HandleError, Progress};

@@ -1,11 +1,10 @@
-//! Live runs, bound again to the definitions that they are pinned to.
+//! Runs, bound again to the definitions that they are pinned to.
 //!
-//! A run that this program cannot read (its definitions were written by a later one, or are damaged) must not keep all
-//! others from going on. It is set aside: nothing of it is dispatched or written, so whoever can read it finds it as it
-//! was.
+//! A live run that this program cannot read (its definitions were written by a later one, or are damaged) must not keep
+//! all others from going on. It is set aside: nothing of it is dispatched or written, so whoever can read it finds it as
+//! it was.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::sync::Arc;
 
 use ::tracing::error;
@@ -14,46 +13,52 @@ use backstitch_proto::id::RunId;
 
 use super::planning;
 use crate::engine::RunPlan;
-use crate::ledger::{Ledger, LedgerError, LiveState};
+use crate::ledger::{LedgerError, LedgerReads, LiveState, RunRecord};
+
+/// Definitions that runs are pinned to, each read once, by fingerprint; or why they cannot be read.
+#[derive(Default)]
+pub(super) struct Pinned(BTreeMap<String, Result<Arc<Definitions>, String>>);
+
+impl Pinned {
+    /// The plan of a run; or why this program cannot read it.
+    pub(super) async fn plan(
+        &mut self,
+        ledger: &dyn LedgerReads,
+        record: &RunRecord,
+    ) -> Result<Result<RunPlan, String>, LedgerError> {
+        if !self.0.contains_key(&record.definitions) {
+            let json = ledger.definitions(&record.definitions).await?;
+            let read = serde_json::from_str(json.as_deref().unwrap_or_default());
+            self.0.insert(record.definitions.clone(), read.map_err(|error| error.to_string()));
+        }
+        Ok(match &self.0[&record.definitions] {
+            Ok(definitions) => planning::bind(definitions, record.clone()).map_err(|error| error.to_string()),
+            Err(problem) => Err(problem.clone()),
+        })
+    }
+}
 
 /// The plan of every live run. Those that cannot be read are taken out of `live`, with their dispatches.
 pub(super) async fn plans(
-    ledger: &dyn Ledger,
+    ledger: &dyn LedgerReads,
     live: &mut LiveState,
 ) -> Result<BTreeMap<RunId, RunPlan>, LedgerError> {
-    let mut known: BTreeMap<String, Option<Arc<Definitions>>> = BTreeMap::new();
-    let mut plans = BTreeMap::new();
+    let (mut pinned, mut plans) = (Pinned::default(), BTreeMap::new());
     for run in &live.runs {
-        let record = &run.record;
-        let definitions = match known.get(&record.definitions) {
-            Some(definitions) => definitions.clone(),
-            None => {
-                let json = ledger.definitions(&record.definitions).await?;
-                let read = serde_json::from_str(json.as_deref().unwrap_or_default());
-                let read: Option<Arc<Definitions>> = read.map_err(|error| set_aside(record.id, &error)).ok();
-                known.insert(record.definitions.clone(), read.clone());
-                read
-            }
-        };
-        let Some(definitions) = definitions else { continue };
-        match planning::bind(&definitions, record.clone()) {
-            Ok(plan) => _ = plans.insert(record.id, plan),
-            Err(error) => set_aside(record.id, &error),
+        match pinned.plan(ledger, &run.record).await? {
+            Ok(plan) => _ = plans.insert(run.record.id, plan),
+            Err(problem) => error!(
+                run = %run.record.id,
+                problem,
+                "this program cannot read the definitions that a live run is pinned to: the run stands still until a \
+                 coordinator of a version that can read them leads"
+            ),
         }
     }
     let readable: BTreeSet<RunId> = plans.keys().copied().collect();
     live.runs.retain(|run| readable.contains(&run.record.id));
     live.dispatches.retain(|dispatch| readable.contains(&dispatch.run));
     Ok(plans)
-}
-
-fn set_aside(run: RunId, error: &(dyn Error + 'static)) {
-    error!(
-        %run,
-        error,
-        "this program cannot read the definitions that a live run is pinned to: the run stands still until a \
-         coordinator of a version that can read them leads"
-    );
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ pub(super) fn record(
         partitions: submission.partitions.clone(),
         client_key: submission.client_key.clone(),
         priority: submission.priority.unwrap_or(0),
-        max_parallel: submission.max_parallel,
+        max_parallel: submission.max_parallel.filter(|bound| *bound > 0),
         tags: submission.tags.clone().into_iter().collect(),
         config_json: serde_json::Value::Object(submission.config.clone()).to_string(),
         definitions: catalog.fingerprint().to_owned(),
@@ -213,7 +213,7 @@ pub fn bind(definitions: &Definitions, record: RunRecord) -> Result<RunPlan, Sub
             limit: definitions.project().pools.get(&used.name).map_or(u32::MAX, |slots| slots.get()),
         });
         let mut upstreams = Vec::new();
-        let mut held = Vec::new();
+        let mut waiting: BTreeMap<_, PartitionSubset> = BTreeMap::new();
         for edge in definitions.upstreams(name) {
             let place = |problem: String| {
                 fail(format!("asset \"{name}\", dependency \"{}\": {problem}", edge.upstream))
@@ -231,7 +231,9 @@ pub fn bind(definitions: &Definitions, record: RunRecord) -> Result<RunPlan, Sub
             };
             let mapper = Mapper::new(&edge.mapping, &upstream, &partitions)
                 .map_err(|error| place(error.to_string()))?;
-            held.extend(missing::held(&mapper, &planned.targets));
+            for (until, tasks) in mapper.blocked(&planned.targets).waiting {
+                *waiting.entry(until).or_default() |= &tasks;
+            }
             upstreams.extend(index.map(|index| Upstream { index, mapper }));
         }
         assets.push(AssetPlan {
@@ -243,7 +245,7 @@ pub fn bind(definitions: &Definitions, record: RunRecord) -> Result<RunPlan, Sub
             retry: asset.retries.clone(),
             priority: asset.priority,
             upstreams,
-            held,
+            held: missing::held(waiting),
         });
     }
     Ok(RunPlan { record, assets })

@@ -45,8 +45,8 @@ impl Default for Room {
 }
 
 impl Room {
-    /// One more report may go into the batch that holds so many attempts, from reports of so many bytes.
-    pub(super) fn beyond(self, attempts: usize, bytes: usize) -> bool {
+    /// Whether one more report may go into the batch that holds so many attempts, from reports of so many bytes.
+    pub(super) fn takes(self, attempts: usize, bytes: usize) -> bool {
         (attempts as f64) < self.attempts && bytes < BYTES_MAX
     }
 
@@ -78,21 +78,21 @@ mod tests {
             room
         };
         let usual = after(2_000, Duration::from_millis(50));
-        assert!(usual.beyond(990, 0) && !usual.beyond(1_010, 0));
-        assert!(!after(1_000, Duration::from_secs(60)).beyond(260, 0));
-        assert!(!after(100_000, Duration::from_millis(1)).beyond(20_000, 0));
+        assert!(usual.takes(990, 0) && !usual.takes(1_010, 0));
+        assert!(!after(1_000, Duration::from_secs(60)).takes(260, 0));
+        assert!(!after(100_000, Duration::from_millis(1)).takes(20_000, 0));
     }
 
     #[test]
     fn a_few_tasks_that_print_a_lot_fill_a_commit() {
-        assert!(Room::default().beyond(10, BYTES_MAX - 1));
-        assert!(!Room::default().beyond(10, BYTES_MAX));
+        assert!(Room::default().takes(10, BYTES_MAX - 1));
+        assert!(!Room::default().takes(10, BYTES_MAX));
     }
 
     #[test]
     fn small_commits_say_nothing() {
         let mut room = Room::default();
         room.committed(1, Duration::from_secs(1));
-        assert!(room.beyond(999, 0));
+        assert!(room.takes(999, 0));
     }
 }

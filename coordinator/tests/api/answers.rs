@@ -33,6 +33,9 @@ async fn supervisors_and_scrapers_learn_whether_it_lives_whether_it_leads_and_wh
     assert_eq!((&ready["role"], &ready["epoch"]), (&json!("leader"), &json!(1)), "{ready}");
     assert_eq!((&ready["leader"], &ready["broker"]), (&json!(ADDRESS), &json!("connected")), "{ready}");
     assert!(ready["zone_database"].as_str().is_some_and(|version| !version.is_empty()), "{ready}");
+    let leader = world.get("/api/leader").await;
+    assert_eq!((&leader["url"], &leader["epoch"]), (&json!(ADDRESS), &json!(1)), "{leader}");
+    assert_eq!(leader["here"], true, "{leader}");
     let metrics = world.ask("GET", "/metrics").await.expect(200);
     assert!(metrics.header(header::CONTENT_TYPE).starts_with("text/plain; version=0.0.4"), "{metrics:?}");
     assert!(metrics.text.contains("\nthings_total 1\n"), "{metrics:?}");

@@ -10,6 +10,7 @@ use crate::world::World;
 const ROUTES: &[(&str, &[&str])] = &[
     ("/api/assets", &["GET"]),
     ("/api/assets/{asset}/partitions", &["GET"]),
+    ("/api/leader", &["GET"]),
     ("/api/materializations", &["GET"]),
     ("/api/openapi.json", &["GET"]),
     ("/api/runs", &["GET", "POST"]),
@@ -24,6 +25,22 @@ const ROUTES: &[(&str, &[&str])] = &[
     ("/metrics", &["GET"]),
     ("/readyz", &["GET"]),
 ];
+
+#[test]
+fn the_page_about_the_api_names_every_route_and_every_metric() {
+    let page = include_str!("../../../docs/api.md");
+    for (path, methods) in ROUTES {
+        for method in *methods {
+            assert!(page.contains(&format!("`{method} {path}`")), "{method} {path}");
+        }
+    }
+    let instruments = include_str!("../../src/service/metrics.rs");
+    let names: Vec<&str> = instruments.split('"').filter(|text| text.starts_with("backstitch.")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{}", name.replace('.', "_"))), "{name}");
+    }
+}
 
 #[tokio::test]
 async fn the_openapi_document_lists_exactly_the_routes_that_exist() {

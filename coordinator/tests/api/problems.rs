@@ -158,5 +158,6 @@ async fn a_standby_says_that_it_does_not_lead() {
     // What is in the ledger anybody can tell.
     assert_eq!(world.get("/api/runs").await["items"], json!([]));
     assert_eq!(world.get("/readyz").await["role"], "standby");
+    check(&world.ask("GET", "/api/leader").await, 404, "not-found", &["nobody leads"]);
     world.end().await;
 }

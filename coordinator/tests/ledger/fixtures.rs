@@ -86,7 +86,10 @@ pub(crate) fn attempt(
         ordinal,
         partition_key: key(ordinal),
         attempt: number,
-        dispatch: DispatchId(DispatchId::before_first_of(Epoch(1)).0 + u64::from(ordinal)),
+        // Later attempts go out under later dispatches.
+        dispatch: DispatchId(
+            DispatchId::before_first_of(Epoch(1)).0 + 1_000 * u64::from(number) + u64::from(ordinal),
+        ),
         worker: Some(WorkerId(Uuid::from_u128(7))),
         started_us: 1_700_000_001_000_000 + i64::from(number),
         finished_us: 1_700_000_002_000_000 + i64::from(number),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use backstitch_coordinator::ledger::{Batch, CommitError, Ledger, Term, connect, migrate};
+use backstitch_coordinator::ledger::{
+    Batch, CommitError, FinalCounts, Ledger, RunChange, RunStatus, Term, connect, migrate,
+};
 use backstitch_proto::id::Epoch;
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
@@ -190,6 +192,56 @@ async fn a_reader_that_lingers_in_its_transaction_neither_blocks_nor_slows_commi
     batch.attempts = vec![succeeded(&later, 0, 1)];
     timeout(TAKEOVER, ledger.commit(term.epoch(), &batch)).await.expect("in time").expect("committing");
     transaction.rollback().await.expect("ending");
+    database.remove().await;
+}
+
+/// A run of one task, submitted in the month that begins at `unix_seconds`, from submission to end.
+fn ended_run(unix_seconds: u64) -> Batch {
+    let run = run_of(run_id_at(unix_seconds), &["daily_temp"], 1);
+    let counts = vec![FinalCounts { succeeded: 1, ..FinalCounts::default() }];
+    let finished = RunChange::Finished { status: RunStatus::Succeeded, at_us: 1, counts };
+    let attempts = vec![succeeded(&run, 0, 1)];
+    Batch { changes: vec![(run.id, finished)], attempts, ..submission(&run) }
+}
+
+async fn months(session: &mut PgConnection) -> Vec<String> {
+    let tables =
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname LIKE 'attempts%' ORDER BY 1";
+    sqlx::query_scalar(tables).fetch_all(session).await.expect("reading")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_that_a_reader_cuts_short_holds_up_no_commit_and_is_made_good() {
+    const APRIL: u64 = 1_711_929_600;
+    let database = new_database().await;
+    let ledger = ledger_on(&database).await;
+    let term = lead(&*ledger).await;
+    // January, February, March; and December, which a purge has detached and never dropped.
+    for month in [1_704_067_200, 1_706_745_600, 1_709_251_200, APRIL] {
+        ledger.commit(term.epoch(), &ended_run(month)).await.expect("committing");
+    }
+    let mut session = database.session().await;
+    sqlx::query("CREATE TABLE attempts_2023_12 (LIKE attempts)").execute(&mut session).await.expect("a rest");
+
+    let mut lingering = database.session().await;
+    let mut reader = lingering.begin().await.expect("beginning");
+    sqlx::query("SELECT count(*) FROM attempts").execute(&mut *reader).await.expect("reading");
+    let purging = Arc::clone(&ledger);
+    let purge = tokio::spawn(async move { purging.purge_history(APRIL as i64 * 1_000_000).await });
+    let detaching = "SELECT EXISTS (SELECT 1 FROM pg_inherits WHERE inhdetachpending)";
+    while !sqlx::query_scalar::<_, bool>(detaching).fetch_one(&mut session).await.expect("looking") {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..10 {
+        let batch = ended_run(APRIL);
+        timeout(TAKEOVER, ledger.commit(term.epoch(), &batch)).await.expect("in time").expect("committing");
+    }
+    purge.await.expect("joining").expect_err("somebody reads what was to go");
+    assert_eq!(months(&mut session).await.len(), 5, "attempts, three months and the one that stays");
+
+    reader.rollback().await.expect("ending");
+    assert_eq!(ledger.purge_history(APRIL as i64 * 1_000_000).await.expect("purging"), 3);
+    assert_eq!(months(&mut session).await, ["attempts", "attempts_2024_04"]);
     database.remove().await;
 }
 

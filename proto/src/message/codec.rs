@@ -23,7 +23,8 @@ const ENVELOPE_BYTES: usize = 4;
 pub trait Message: Serialize + DeserializeOwned {
     /// Byte that marks the kind.
     const KIND: u8;
-    /// Version that is written. Older ones are read for as long as their golden fixtures stand.
+    /// Version that is written, and the only one there is. A second one is read beside the first for as long as golden
+    /// bytes of the first stand, and written once every worker and coordinator reads it.
     const VERSION: u8;
     /// Name for errors and headers.
     const NAME: &'static str;
@@ -132,7 +133,9 @@ pub enum DecodeError {
         found: u8,
     },
     /// The sender speaks a version that is not known here.
-    #[error("a {name} of version {found}; this program knows version {known}: upgrade it")]
+    #[error(
+        "a {name} of version {found}, where this program knows version {known}: run versions that know each other"
+    )]
     Version {
         /// The kind of message.
         name: &'static str,

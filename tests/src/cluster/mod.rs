@@ -14,6 +14,7 @@ mod audit;
 mod project;
 mod servers;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -95,6 +96,8 @@ pub struct Cluster {
     pub workers: Vec<Worker>,
     /// What they work on.
     pub project: Project,
+    /// Of coordinators and workers that are started from now on; that of today, if there is none.
+    pub program: Option<PathBuf>,
     broker: BrokerPlace,
     database: DatabasePlace,
     slots: u32,
@@ -116,6 +119,7 @@ impl Cluster {
             coordinators: Vec::new(),
             workers: Vec::new(),
             project,
+            program: None,
             broker,
             database,
             slots,
@@ -175,7 +179,7 @@ impl Cluster {
         let (database, broker) = (self.database.url(to_ledger.port()), self.broker.url(to_broker.port()));
         let arguments = ["coordinator", "--listen", "127.0.0.1:0", "--name", &name];
         let servers = ["--database-url", &database, "--broker-url", &broker];
-        let process = Process::spawn(&name, self.command(&[&arguments[..], &servers].concat())?)?;
+        let process = Process::spawn(&name, self.service(&[&arguments[..], &servers].concat())?)?;
         let line = process.line("the API is up", PATIENCE).await?;
         let address = line.split("listening=").nth(1).and_then(|rest| rest.split_whitespace().next());
         let url = format!("http://{}", address.with_context(|| format!("no address in {line:?}"))?);
@@ -191,7 +195,7 @@ impl Cluster {
         let (name, to_broker) = (self.next_name("worker"), self.line_to_broker().await?);
         let (slots, broker) = (self.slots.to_string(), self.broker.url(to_broker.port()));
         let arguments = ["worker", "--slots", &slots, "--name", &name, "--broker-url", &broker];
-        let process = Process::spawn(&name, self.command(&arguments)?)?;
+        let process = Process::spawn(&name, self.service(&arguments)?)?;
         self.workers.push(Worker { process, to_broker });
         self.workers.last_mut().context("it was just added")
     }
@@ -329,11 +333,21 @@ impl Cluster {
         Ok(said)
     }
 
+    fn service(&self, arguments: &[&str]) -> Result<Command> {
+        let Some(program) = &self.program else { return self.command(arguments) };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Ok(self.of_project(command))
+    }
+
     fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = backstitch(arguments)?;
+        Ok(self.of_project(backstitch(arguments)?))
+    }
+
+    fn of_project(&self, mut command: Command) -> Command {
         command.env("BACKSTITCH_PROJECT", self.project.path());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        Ok(command)
+        command
     }
 
     fn next_name(&mut self, role: &str) -> String {

@@ -12,3 +12,4 @@ mod network;
 mod processes;
 mod telemetry;
 mod verify;
+mod versions;

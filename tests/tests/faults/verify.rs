@@ -47,10 +47,52 @@ const CORRUPTIONS: &[(&str, &str)] = &[
         "CONSERVE: tasks that were done but not targeted",
     ),
     (
+        "UPDATE run_assets SET skipped = skipped + 1 WHERE run_id = 'ENDED' AND position = 0",
+        "CONSERVE: assets of finished runs whose final counts are not all of their tasks",
+    ),
+    (
+        "UPDATE progress SET failed = succeeded WHERE run_id = 'LIVE'",
+        "CONSERVE: tasks that ended in two ways",
+    ),
+    (
+        "UPDATE run_assets SET materialized = '' WHERE run_id = 'ENDED' AND position = 0",
+        "COUNT: assets of finished runs whose materialized tasks are not those that were counted",
+    ),
+    (
+        "UPDATE runs SET status = 'failed' WHERE id = 'ENDED'",
+        "COUNT: finished runs whose status is not that of their counts",
+    ),
+    (
+        "A; DELETE FROM attempts t USING another a WHERE (t.run_id, t.asset_index, t.ordinal) = (a.run_id, \
+         a.asset_index, a.ordinal); INSERT INTO attempts SELECT * FROM another",
+        "FENCE: tasks whose attempts are not numbered one after the other",
+    ),
+    (
+        "A; UPDATE attempts t SET outcome = 'lost', terminal = FALSE FROM another a WHERE (t.run_id, t.asset_index, \
+         t.ordinal) = (a.run_id, a.asset_index, a.ordinal); INSERT INTO attempts SELECT * FROM another",
+        "FENCE: attempts under a dispatch that is older than that of the attempt before",
+    ),
+    (
+        "A; UPDATE another SET attempt = attempt - 2, outcome = 'lost', terminal = FALSE; \
+         INSERT INTO attempts SELECT * FROM another; UPDATE another SET attempt = attempt - 1; \
+         INSERT INTO attempts SELECT * FROM another; UPDATE another SET attempt = attempt - 1; \
+         INSERT INTO attempts SELECT * FROM another; UPDATE another SET attempt = attempt - 1; \
+         INSERT INTO attempts SELECT * FROM another",
+        "BUDGET: assets of runs with a task that failed or was lost more often than it may",
+    ),
+    (
+        "UPDATE run_assets SET materialized = (SELECT targets FROM run_assets WHERE run_id = 'ONE' AND position = 0) \
+         WHERE run_id = 'ENDED' AND position = 0",
+        "ORDER: tasks of finished runs that succeeded without what they need",
+    ),
+    (
         "DELETE FROM progress WHERE run_id = 'LIVE'",
         "COUNT: assets of live runs whose progress is not that of their attempts",
     ),
 ];
+
+/// What a leader of the seventh term says of itself.
+const LEADER: &str = r#"{"name": "c", "url": "", "epoch": 7, "here": true}"#;
 
 #[tokio::test]
 async fn verify_finds_every_kind_of_damage_and_nothing_in_a_sound_ledger() -> Result<()> {
@@ -87,6 +129,38 @@ async fn verify_finds_every_kind_of_damage_and_nothing_in_a_sound_ledger() -> Re
         let said = refused.with_context(|| format!("nothing was found after: {corruption}"))?.to_string();
         ensure!(said.contains("exit status: 1") && said.contains(finding), "{corruption}: {said}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn verify_says_what_the_leader_sees_and_when_it_could_not_ask() -> Result<()> {
+    let mut cluster =
+        Cluster::start(Project::chain(1, "0.01")?, Shape { workers: 0, ..Shape::default() }).await?;
+    let database = cluster.database_url();
+    let arguments = ["verify", "--database-url", &database];
+    let said = cluster.run(&arguments).await?;
+    ensure!(said.contains("leader: 0 violations"), "{said}");
+    cluster.coordinators.remove(0).process.kill().await?;
+    let said = cluster.run(&arguments).await?;
+    ensure!(said.contains("does not answer, or leads no more: not looked at"), "{said}");
+
+    // Somebody who says that they lead the term of the ledger, and that all is not well.
+    let router = axum::Router::new().route("/api/leader", axum::routing::get(async || LEADER)).route(
+        "/api/violations",
+        axum::routing::get(async || r#"["LIMIT: pool p: 3 of 2 slots are taken"]"#),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let serving = tokio::spawn(axum::serve(listener, router).into_future());
+    let mut session = PgConnection::connect(&database).await?;
+    let stand_in = "UPDATE leadership SET epoch = 7, api_address = $1";
+    sqlx::query(stand_in).bind(&url).execute(&mut session).await?;
+    let said = cluster.run(&arguments).await.err().context("nothing was found")?.to_string();
+    serving.abort();
+    ensure!(
+        said.contains("exit status: 1") && said.contains("LIMIT: pool p: 3 of 2 slots are taken"),
+        "{said}"
+    );
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use backstitch_coordinator::ledger::{AuditReport, Ledger};
+use backstitch_coordinator::service::audit;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -121,7 +122,7 @@ impl Bed {
     /// Recounts the ledger, and asks the leader. Then ends everything.
     pub(super) async fn verify(self) -> Result<Vec<String>> {
         let mut violations = self.leading.ask.violations().await?;
-        let AuditReport { findings, .. } = self.ledger.audit().await?;
+        let AuditReport { findings, .. } = audit(self.ledger.as_ref()).await?;
         violations.extend(
             findings.iter().map(|found| format!("{}: {} ({} rows)", found.invariant, found.what, found.rows)),
         );

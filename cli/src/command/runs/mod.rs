@@ -1,4 +1,4 @@
-//! `backstitch runs`: list, show, watch, cancel, pause, resume, retry.
+//! `backstitch runs`: list, show, watch, cancel, pause, resume, change, retry.
 
 mod list;
 mod request;
@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use crate::display::{OutputArgs, elapsed};
 use crate::exit::Exit;
 use crate::settings::PlaceArgs;
-use request::Request;
+use request::{Change, Request};
 
 pub(super) use watch::follow_to_end;
 
@@ -37,6 +37,8 @@ enum RunsCommand {
     Pause(OneArgs),
     /// Go on with a paused run
     Resume(OneArgs),
+    /// Change the priority of a run, or how many of its tasks execute at once
+    Change(ChangeArgs),
     /// Run again what did not succeed in an ended run
     Retry(retry::RetryArgs),
 }
@@ -52,6 +54,15 @@ struct OneArgs {
     place: PlaceArgs,
 }
 
+/// A change of one run.
+#[derive(Args, Debug)]
+struct ChangeArgs {
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    one: OneArgs,
+}
+
 impl RunsArgs {
     pub(crate) async fn run(self) -> Result<Exit> {
         match self.command {
@@ -61,6 +72,7 @@ impl RunsArgs {
             RunsCommand::Cancel(args) => request::run(args, Request::Cancel).await,
             RunsCommand::Pause(args) => request::run(args, Request::Pause).await,
             RunsCommand::Resume(args) => request::run(args, Request::Resume).await,
+            RunsCommand::Change(args) => request::run(args.one, Request::Change(args.change)).await,
             RunsCommand::Retry(args) => args.run().await,
         }
     }

@@ -1,12 +1,13 @@
-//! `backstitch runs cancel`, `pause`, `resume`.
+//! `backstitch runs cancel`, `pause`, `resume`, `change`.
 
 use anyhow::{Result, bail};
 use backstitch_coordinator::api::RunView;
 use backstitch_coordinator::ledger::RunStatus;
 use backstitch_proto::id::RunId;
+use clap::Args;
 
 use super::OneArgs;
-use crate::display::{print, print_json, status_word};
+use crate::display::{plural, print, print_json, status_word};
 use crate::embedded::{Listen, Roles};
 use crate::exit::Exit;
 use crate::source::{self, Leading};
@@ -17,6 +18,19 @@ pub(super) enum Request {
     Cancel,
     Pause,
     Resume,
+    Change(Change),
+}
+
+/// What is to be different from now on.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(required = true, multiple = true)]
+pub(super) struct Change {
+    /// Runs of a higher number go first
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i32>,
+    /// Tasks of this run that may execute at once; 0 for as many as there are slots
+    #[arg(long, value_name = "N")]
+    max_parallel: Option<u32>,
 }
 
 pub(super) async fn run(args: OneArgs, request: Request) -> Result<Exit> {
@@ -38,6 +52,14 @@ pub(super) async fn run(args: OneArgs, request: Request) -> Result<Exit> {
                 args.place.flags()
             ),
             Request::Resume => format!("Run {run} goes on."),
+            Request::Change(_) => format!(
+                "Run {run} has priority {} and {}.",
+                view.priority,
+                view.max_parallel.map_or_else(
+                    || "no bound on its tasks at once".to_owned(),
+                    |bound| format!("executes at most {} at once", plural(u64::from(bound), "task"))
+                )
+            ),
         })?;
     }
     Ok(Exit::Done)
@@ -60,6 +82,14 @@ async fn ask(leading: &Leading, run: &str, request: Request) -> Result<(RunId, R
         Request::Cancel => leading.ask.cancel(run).await?,
         Request::Pause => leading.ask.pause(run, true).await?,
         Request::Resume => leading.ask.pause(run, false).await?,
+        Request::Change(Change { priority, max_parallel }) => {
+            if let Some(priority) = priority {
+                leading.ask.reprioritise(run, priority).await?;
+            }
+            if let Some(bound) = max_parallel {
+                leading.ask.throttle(run, bound).await?;
+            }
+        }
     }
     Ok((run, leading.look.run(run).await?))
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use backstitch_coordinator::ledger::{AuditReport, Ledger};
+use backstitch_coordinator::service;
 use backstitch_proto::definition::PROJECT_FILE;
 use clap::Args;
 use serde::Serialize;
@@ -33,8 +34,10 @@ pub(crate) struct VerifyArgs {
 struct Verified {
     /// The recount; absent where only a coordinator was asked.
     ledger: Option<AuditReport>,
-    /// What the leader sees; absent where nobody leads.
+    /// What the leader sees; absent where none was asked.
     leader: Option<Vec<String>>,
+    /// Where the last leader that the ledger names was reached, if it does not answer or leads no more.
+    silent_leader: Option<String>,
     /// What waits at the broker; absent where none is named, or where the ledger is not at hand.
     broker: Option<BrokerReport>,
 }
@@ -45,6 +48,7 @@ impl VerifyArgs {
             Place::Server(url) => Verified {
                 ledger: None,
                 leader: Some(Leading::at(&url)?.ask.violations().await?),
+                silent_leader: None,
                 broker: None,
             },
             Place::Database(address) => {
@@ -78,12 +82,18 @@ impl VerifyArgs {
 }
 
 async fn audit(ledger: &dyn Ledger) -> Result<Verified> {
-    let report = ledger.audit().await?;
+    let report = service::audit(ledger).await?;
     let leader = match source::leader_of(ledger).await? {
         Some(leader) => Some(source::Ask::violations(&leader).await?),
         None => None,
     };
-    Ok(Verified { ledger: Some(report), leader, broker: None })
+    let named = ledger.leader().await?.filter(|named| leader.is_none() && !named.api_address.is_empty());
+    Ok(Verified {
+        ledger: Some(report),
+        leader,
+        silent_leader: named.map(|leader| leader.api_address),
+        broker: None,
+    })
 }
 
 impl Verified {
@@ -101,6 +111,12 @@ impl Verified {
                     format!("{}: {} ({})", found.invariant, found.what, plural(found.rows, "row"))
                 }),
             );
+            if report.unread_runs != 0 {
+                lines.push(format!(
+                    "{} not held against their plans: a later version made them, or their definitions are damaged",
+                    plural(report.unread_runs, "run")
+                ));
+            }
             lines.push(format!(
                 "ledger: {} and {} recounted, {}",
                 plural(report.attempts, "attempt"),
@@ -110,12 +126,15 @@ impl Verified {
         } else {
             lines.push("ledger: not looked at; name it with --database-url".to_owned());
         }
-        match &self.leader {
-            Some(found) => {
+        match (&self.leader, &self.silent_leader) {
+            (Some(found), _) => {
                 lines.extend(found.iter().cloned());
                 lines.push(format!("leader: {}", plural(found.len() as u64, "violation")));
             }
-            None => lines.push("leader: nobody leads, or it is not reached from here".to_owned()),
+            (None, Some(url)) => {
+                lines.push(format!("leader: {url} does not answer, or leads no more: not looked at"));
+            }
+            (None, None) => lines.push("leader: nobody leads".to_owned()),
         }
         if let Some(report) = &self.broker {
             lines.extend(report.findings.iter().cloned());

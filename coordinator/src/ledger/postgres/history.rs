@@ -43,30 +43,46 @@ pub(super) async fn make_room(connection: &mut PgConnection, run: RunId) -> Resu
     Ok(())
 }
 
-/// Removes the months that ended before this time and in which no live run was submitted.
+/// Removes the months that ended before this time and in which no live run was submitted. One that cannot be removed
+/// now, because somebody reads it, keeps none of the others.
 pub(super) async fn purge(connection: &mut PgConnection, before_us: i64) -> Result<u32, LedgerError> {
     const DOING: &str = "removing old history";
     let keep_from = sql::first_month_to_keep(connection, before_us).await?;
-    let tables: Vec<(String, bool)> = sqlx::query_as(
-        "SELECT c.relname::text, i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
-         WHERE i.inhparent = 'attempts'::regclass",
+    // Those that are not attached are the rest of a purge that was cut short. What is half detached comes first: nothing
+    // else can be detached before.
+    let tables: Vec<(String, Option<bool>)> = sqlx::query_as(
+        "SELECT c.relname::text, i.inhdetachpending FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid \
+         WHERE c.relkind = 'r' AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'attempts'::regclass) \
+         AND (i.inhparent = 'attempts'::regclass OR i.inhparent IS NULL AND c.relname LIKE 'attempts%') \
+         ORDER BY i.inhdetachpending DESC NULLS LAST, c.relname",
     )
     .fetch_all(&mut *connection)
     .await
     .doing(DOING)?;
-    let mut removed = 0;
+    let (mut removed, mut failed) = (0, None);
     for (table, detach_pending) in tables {
         if Month::of_table(&table).is_none_or(|month| month >= keep_from) {
             continue;
         }
-        // A purge that was cut short leaves a partition half detached.
-        let how = if detach_pending { "FINALIZE" } else { "CONCURRENTLY" };
-        for statement in
-            [format!("ALTER TABLE attempts DETACH PARTITION {table} {how}"), format!("DROP TABLE {table}")]
-        {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await.doing(DOING)?;
+        match remove(connection, &table, detach_pending).await.doing(DOING) {
+            Ok(()) => removed += 1,
+            Err(error) => failed = failed.or(Some(error)),
         }
-        removed += 1;
     }
-    Ok(removed)
+    failed.map_or(Ok(removed), Err)
+}
+
+/// `detach_pending`: a purge that was cut short has left the partition half detached; `None` if it is detached.
+async fn remove(
+    connection: &mut PgConnection,
+    table: &str,
+    detach_pending: Option<bool>,
+) -> sqlx::Result<()> {
+    if let Some(detach_pending) = detach_pending {
+        let how = if detach_pending { "FINALIZE" } else { "CONCURRENTLY" };
+        let detach = format!("ALTER TABLE attempts DETACH PARTITION {table} {how}");
+        sqlx::query(AssertSqlSafe(detach)).execute(&mut *connection).await?;
+    }
+    sqlx::query(AssertSqlSafe(format!("DROP TABLE {table}"))).execute(connection).await?;
+    Ok(())
 }

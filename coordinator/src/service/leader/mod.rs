@@ -176,8 +176,7 @@ impl<'a> Leader<'a> {
 
     /// The next commit may hold one more report. Somebody who waits for it does not wait for those that come later.
     fn has_room(&self) -> bool {
-        self.waiting.replies.is_empty()
-            && self.room.beyond(self.engine.pending_attempts(), self.waiting.bytes)
+        self.waiting.replies.is_empty() && self.room.takes(self.engine.pending_attempts(), self.waiting.bytes)
     }
 
     /// Takes everything that has arrived, so that it goes into one commit.

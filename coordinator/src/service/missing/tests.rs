@@ -140,6 +140,34 @@ fn tasks_that_wait_start_when_the_partition_exists_and_not_before() {
 }
 
 #[test]
+fn a_task_that_waits_for_two_upstream_assets_starts_when_the_later_one_exists() {
+    let yaml = "assets:\n\
+        \x20 daily: {partitions: {kind: daily, start: 2024-03-09}, command: [x]}\n\
+        \x20 weekly: {partitions: {kind: weekly, start: 2024-03-03}, command: [x]}\n\
+        \x20 hourly:\n\
+        \x20   partitions: {kind: hourly, start: 2024-03-08}\n\
+        \x20   deps:\n\
+        \x20     - {asset: daily, mapping: {kind: time_window, missing: wait}}\n\
+        \x20     - {asset: weekly, mapping: {kind: time_window, missing: wait}}\n\
+        \x20   command: [x]\n";
+    let definitions = Arc::new(Definitions::from_yaml("backstitch.yaml", yaml).expect("a valid project"));
+    let mut catalog = Catalog::empty(&definitions, NOON.parse().expect("a time"));
+    // Saturday is over, its week is not over before the day is.
+    let submission = hours("2024-03-09-23:00...");
+    let planned = planning::plan(&submission, &mut catalog, at_us(NOON)).expect("a plan");
+    let record = planning::record(&submission, planned.assets, &catalog, at_us(NOON));
+    let run = record.id;
+    let mut engine = Engine::new(Epoch(1), Options::default());
+    let plan = planning::bind(&definitions, record).expect("what was planned can be bound");
+    engine.submit(plan, "{}".into(), now(0, NOON));
+    assert_eq!(counts(&engine, run).ready, 1);
+    engine.seal(now(60_000, MIDNIGHT));
+    assert_eq!(counts(&engine, run).ready, 1, "the day of the others exists, their week does not");
+    engine.seal(now(120_000, "2024-03-17T00:00:00Z"));
+    assert_eq!(counts(&engine, run).ready, 13);
+}
+
+#[test]
 fn a_run_of_which_everything_waits_is_alive_and_can_be_cancelled() {
     let (mut engine, run) = submitted("{kind: time_window, missing: wait}", "2024-03-10-*");
     assert_eq!(counts(&engine, run).waiting, 12);

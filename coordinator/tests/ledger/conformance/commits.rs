@@ -256,7 +256,7 @@ pub(crate) async fn purging_history_changes_no_partition_and_spares_months_with_
         ledger.commit(term.epoch(), &batch).await.expect("committing");
     }
     let finish = async |run: RunId| {
-        let counts = vec![FinalCounts { succeeded: 1, failed: 1, ..FinalCounts::default() }];
+        let counts = vec![FinalCounts { succeeded: 1, failed: 1, skipped: 2, cancelled: 0 }];
         let finished = RunChange::Finished { status: RunStatus::Failed, at_us: 1, counts };
         let batch = Batch { changes: vec![(run, finished)], ..Batch::default() };
         ledger.commit(term.epoch(), &batch).await.expect("committing");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use backstitch_coordinator::ledger::{
-    AttemptQuery, AttemptResult, Batch, FinalCounts, Ledger, MaterializationQuery, RunChange, RunFilter,
-    RunOrigin, RunStatus,
+    AttemptQuery, AttemptResult, Batch, FinalCounts, Ledger, MaterializationQuery, MostSpent, RunChange,
+    RunFilter, RunOrigin, RunStatus,
 };
 use backstitch_proto::id::{DispatchId, RunId};
 use backstitch_proto::message::Output;
@@ -221,7 +221,8 @@ pub(crate) async fn an_audit_of_a_sound_ledger_finds_nothing(ledger: Arc<dyn Led
     let report = ledger.audit().await.expect("auditing");
     assert_eq!(report.findings, []);
     assert_eq!((report.attempts, report.materialized, report.live_runs), (5, 1, 1));
-    assert_eq!(report.most_attempts, [(done.id, 0, 3)]);
+    let most = MostSpent { run: done.id, asset_index: 0, failures: 1, losses: 1 };
+    assert_eq!(report.most_spent, [most]);
 
     // What a broken coordinator would write.
     let mut broken =
