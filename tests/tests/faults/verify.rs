@@ -143,6 +143,7 @@ async fn verify_says_what_the_leader_sees_and_when_it_could_not_ask() -> Result<
     cluster.coordinators.remove(0).process.kill().await?;
     let said = cluster.run(&arguments).await?;
     ensure!(said.contains("does not answer, or leads no more: not looked at"), "{said}");
+    ensure!(said.contains("What was looked at holds."), "{said}");
 
     // Somebody who says that they lead the term of the ledger, and that all is not well.
     let router = axum::Router::new().route("/api/leader", axum::routing::get(async || LEADER)).route(
@@ -153,8 +154,9 @@ async fn verify_says_what_the_leader_sees_and_when_it_could_not_ask() -> Result<
     let url = format!("http://{}", listener.local_addr()?);
     let serving = tokio::spawn(axum::serve(listener, router).into_future());
     let mut session = PgConnection::connect(&database).await?;
-    let stand_in = "UPDATE leadership SET epoch = 7, api_address = $1";
-    sqlx::query(stand_in).bind(&url).execute(&mut session).await?;
+    sqlx::query("UPDATE leadership SET epoch = 7, api_address = $1").bind(&url).execute(&mut session).await?;
+    let alive = "UPDATE lease SET epoch = 7, renewed_at = clock_timestamp() + interval '1 hour'";
+    sqlx::query(alive).execute(&mut session).await?;
     let said = cluster.run(&arguments).await.err().context("nothing was found")?.to_string();
     serving.abort();
     ensure!(

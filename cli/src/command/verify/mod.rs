@@ -144,7 +144,12 @@ impl Verified {
                 plural(report.dead_letters, "dead letter")
             ));
         }
-        lines.push(if self.holds() { "All invariants hold." } else { "Invariants are violated." }.to_owned());
+        let verdict = match (self.holds(), &self.silent_leader) {
+            (false, _) => "Invariants are violated.",
+            (true, Some(_)) => "What was looked at holds.",
+            (true, None) => "All invariants hold.",
+        };
+        lines.push(verdict.to_owned());
         lines.join("\n")
     }
 }
