@@ -54,22 +54,25 @@ impl LedgerSource {
         }
     }
 
-    async fn view(&self, summary: RunSummary) -> Result<RunView> {
-        if summary.status.is_terminal() {
-            return Ok(RunView::new(summary, None));
-        }
-        let id = summary.record.id;
-        let live = self.ledger.load_live().await?;
-        let found = live.runs.into_iter().find(|run| run.record.id == id);
-        let mut view = RunView::new(summary, None);
-        if let Some(run) = found {
-            let counts: Vec<Counts> = counts(&run).collect();
-            for (asset, counts) in view.assets.iter_mut().zip(&counts) {
-                asset.counts = Some(*counts);
+    /// Runs as they are shown; what is live is read once for all of them.
+    async fn views(&self, summaries: Vec<RunSummary>) -> Result<Vec<RunView>> {
+        let live = match summaries.iter().all(|summary| summary.status.is_terminal()) {
+            true => Vec::new(),
+            false => self.ledger.load_live().await?.runs,
+        };
+        let view = |summary: RunSummary| {
+            let found = live.iter().find(|run| run.record.id == summary.record.id);
+            let mut view = RunView::new(summary, None);
+            if let Some(run) = found {
+                let counts: Vec<Counts> = counts(run).collect();
+                for (asset, counts) in view.assets.iter_mut().zip(&counts) {
+                    asset.counts = Some(*counts);
+                }
+                view.counts = Some(counts.into_iter().fold(Counts::default(), Counts::plus));
             }
-            view.counts = Some(counts.into_iter().fold(Counts::default(), Counts::plus));
-        }
-        Ok(view)
+            view
+        };
+        Ok(summaries.into_iter().map(view).collect())
     }
 
     async fn status(&self, asset: &str, live: &[LiveRun]) -> Result<AssetStatusView> {
@@ -109,10 +112,7 @@ impl LedgerSource {
         let pinned: Definitions = serde_json::from_str(&json)?;
         let evaluated = DateTime::from_timestamp_micros(run.record.evaluated_us).unwrap_or_default();
         let then = space(&pinned, asset, evaluated)?;
-        if then.fingerprint() == today.fingerprint() {
-            return Ok(open);
-        }
-        Ok(then.keys(&open).filter_map(|key| today.ordinal(&key).ok()).collect())
+        Ok(then.carry_over(&open, today).subset)
     }
 }
 
@@ -130,9 +130,7 @@ impl Look for LedgerSource {
                 cursor,
             };
             let page = self.ledger.runs(&filter).await?;
-            for summary in page.items {
-                views.push(self.view(summary).await?);
-            }
+            views.extend(self.views(page.items).await?);
             cursor = page.next;
             if cursor.is_none() {
                 break;
@@ -148,8 +146,9 @@ impl Look for LedgerSource {
         {
             return Ok(RunView::live(live));
         }
-        let summary = self.ledger.run(id).await?;
-        self.view(summary.ok_or_else(|| Invalid::one(format!("there is no run {id}")))?).await
+        let unknown = || Invalid::one(format!("there is no run {id}"));
+        let summary = self.ledger.run(id).await?.ok_or_else(unknown)?;
+        Ok(self.views(vec![summary]).await?.pop().ok_or_else(unknown)?)
     }
 
     async fn attempts(&self, query: AttemptsQuery) -> Result<Vec<AttemptView>> {
