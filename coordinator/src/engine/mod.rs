@@ -51,7 +51,7 @@ pub use plan::{AssetPlan, Held, PoolUse, RunPlan, Upstream};
 pub use retry::MAX_LOSSES;
 pub use run::Counts;
 pub use submit::RequestError;
-pub use view::{AssetView, RunView, Statistics, TaskState};
+pub use view::{AssetView, RunView, Statistics};
 
 use dispatch::Pace;
 use doubt::Doubt;

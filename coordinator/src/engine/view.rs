@@ -1,9 +1,8 @@
-//! What the engine shows: the same numbers to API, CLI, UI and metrics.
+//! What the engine shows: the same numbers to API, CLI and metrics.
 
 use backstitch_proto::id::{DispatchId, RunId};
 use backstitch_proto::message::{Dispatch, TaskSpec, Window};
 use backstitch_proto::partition::{PartitionSubset, Partitions};
-use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::fleet::WorkerState;
@@ -25,26 +24,6 @@ pub struct Statistics {
     pub lost_workers: u64,
     /// Messages that were published again because nobody claimed them.
     pub republished: u64,
-}
-
-/// State of a task, as shown to people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskState {
-    /// Waiting for upstream tasks, or for the delay before a retry.
-    Waiting,
-    /// Waiting for a worker.
-    Ready,
-    /// Sent to the broker or held by a worker.
-    InFlight,
-    /// Materialized.
-    Succeeded,
-    /// Failed for good.
-    Failed,
-    /// Never started, because something upstream failed.
-    Skipped,
-    /// Cancelled.
-    Cancelled,
 }
 
 /// A live run.
@@ -99,21 +78,6 @@ impl Engine {
         let live = self.runs.values().find(|run| run.record.client_key.as_deref() == Some(key));
         let ended = || self.ended_keys.iter().find(|(ended, _)| ended == key);
         live.map(|run| run.record.id).or_else(|| ended().map(|(_, run)| *run))
-    }
-
-    /// The tasks of an asset of a live run that are in a state, with the partition space that they count in.
-    pub fn tasks(&self, run: RunId, asset: &str, state: TaskState) -> Option<(Partitions, PartitionSubset)> {
-        let found = self.runs.get(&run)?.assets.iter().find(|found| &*found.plan.name == asset)?;
-        let set = match state {
-            TaskState::Waiting => found.waiting.union(&found.delayed),
-            TaskState::Ready => found.ready.clone(),
-            TaskState::InFlight => found.in_flight.clone(),
-            TaskState::Succeeded => found.succeeded.clone(),
-            TaskState::Failed => found.failed.clone(),
-            TaskState::Skipped => found.skipped.clone(),
-            TaskState::Cancelled => found.cancelled.clone(),
-        };
-        Some((found.plan.partitions.clone(), set))
     }
 
     /// Partitions of an asset that live runs are working on or will: targeted and not terminal.

@@ -14,7 +14,7 @@ use super::catalog::{AssetStatus, Catalog};
 use super::command::{Command, Look, PlanPreview, Submission, SubmissionError, Submitted};
 use super::planning;
 use super::status::{AssetStatusView, RANGES_MAX};
-use crate::engine::{Engine, RequestError, RunView, Statistics, WorkerState};
+use crate::engine::{Engine, RequestError, RunView, WorkerState};
 use crate::ledger::{Ledger, RunStatus};
 
 /// Events that a slow listener may be behind before it misses some.
@@ -174,14 +174,6 @@ impl Handle {
         self.look(|engine| engine.workers().cloned().collect()).await
     }
 
-    /// Counters, and dispatches in flight.
-    ///
-    /// # Errors
-    /// When this process does not lead.
-    pub async fn statistics(&self) -> Result<(Statistics, usize), HandleError> {
-        self.look(|engine| (engine.statistics(), engine.dispatches_in_flight())).await
-    }
-
     /// Violated invariants that the engine can see.
     ///
     /// # Errors
@@ -226,11 +218,6 @@ impl Handle {
     /// For reads that need no leader.
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
         &self.ledger
-    }
-
-    /// For the depth of queues.
-    pub fn broker(&self) -> &Arc<dyn Broker> {
-        &self.broker
     }
 
     /// The definitions of this process.
