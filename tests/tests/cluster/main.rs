@@ -6,5 +6,6 @@ mod bad_messages;
 mod embedded;
 mod expected;
 mod faults;
+mod stopping;
 mod traces;
 mod world;

@@ -96,10 +96,7 @@ impl Leader<'_> {
     }
 
     /// The batch is durable: what waited for that happens now.
-    pub(super) async fn committed(
-        &mut self,
-        result: Result<(), (CommitError, Batch)>,
-    ) -> Result<(), TermError> {
+    pub(super) fn committed(&mut self, result: Result<(), (CommitError, Batch)>) -> Result<(), TermError> {
         let Some(committed) = self.committing.take() else { return Ok(()) };
         let Committing { changes, effects, waiting, size, since, .. } = committed;
         match result {
@@ -180,7 +177,7 @@ impl Leader<'_> {
             let Ok(done) = tokio::time::timeout_at(deadline, commit_done(&mut self.committing)).await else {
                 return Ok(());
             };
-            self.committed(done).await?;
+            self.committed(done)?;
         }
         Ok(())
     }
