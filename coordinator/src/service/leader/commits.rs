@@ -7,6 +7,7 @@ use ::tracing::{Instrument, Span, error, info, info_span};
 use backstitch_broker::Acker;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio_util::task::AbortOnDropHandle;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{Leader, OBSERVE_EVERY, micros};
@@ -80,9 +81,10 @@ impl Leader<'_> {
                 dispatches = batch.dispatches.len(),
                 runs = batch.runs.len()
             );
-            // A task of its own: the loop goes on feeding the engine while the database works.
+            // A task of its own: the loop goes on feeding the engine while the database works. It ends with the term: a
+            // later term of this process shall not wait behind a commit that would be refused.
             let commit = committer::commit(Arc::clone(&self.coordinator.ledger), self.epoch, batch);
-            let commit = tokio::spawn(commit.instrument(span));
+            let commit = AbortOnDropHandle::new(tokio::spawn(commit.instrument(span)));
             async move {
                 match commit.await {
                     Ok(result) => result,

@@ -202,3 +202,18 @@ async fn a_term_that_is_lost_before_the_ledger_says_what_is_live_is_over() {
     assert_eq!(world.handle.epoch(), Some(Epoch(2)));
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_commit_of_a_term_that_is_over_does_not_hold_up_the_next_term() {
+    let world = World::start(false).await;
+    // Somebody leads by now.
+    world.submit().await;
+    world.ledger.committing.store(true, Ordering::Relaxed);
+    let handle = world.handle.clone();
+    let unanswered = tokio::spawn(async move { handle.submit(everything()).await });
+    world.until_asked().await;
+    world.ledger.end_term();
+    world.submit().await;
+    assert!(timeout(SOON, unanswered).await.expect("an answer").unwrap().is_err());
+    world.stop().await;
+}
