@@ -4,6 +4,8 @@
 //!   program ──▶ relay ──▶ server        cut:       the connections that exist break; new ones are fine
 //!                                       refuse:    all break, and new ones break at once
 //!                                       silence:   all stay open, and nothing passes (a pulled cable)
+//!                                       strand:    some stay open, and nothing passes on them ever again; others are
+//!                                                  fine (a server that was replaced, a router that forgot them)
 //!                                       half-open: all stay open, and one side is not heard any more
 //!                                       delay:     everything passes, later
 //! ```
@@ -13,6 +15,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -30,6 +35,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub struct Relay {
     address: SocketAddr,
     network: watch::Sender<Network>,
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -37,7 +43,15 @@ pub struct Relay {
 struct Network {
     /// Connections of an older generation are cut.
     generation: u64,
+    /// The first of the connections on which nothing passes, and the first after them.
+    stranded: (usize, usize),
     weather: Weather,
+}
+
+impl Network {
+    fn holds_back(self, number: usize, from: Side) -> bool {
+        (self.stranded.0..self.stranded.1).contains(&number) || self.weather.holds_back(from)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,9 +95,11 @@ impl Relay {
     pub async fn to_any(ports: Vec<u16>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("opening a relay")?;
         let address = listener.local_addr().context("opening a relay")?;
-        let (network, _) = watch::channel(Network { generation: 0, weather: Weather::Fair });
-        let accepting = tokio::spawn(accept(listener, ports, network.subscribe()));
-        Ok(Self { address, network, accepting })
+        let (network, _) =
+            watch::channel(Network { generation: 0, stranded: (0, 0), weather: Weather::Fair });
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let accepting = tokio::spawn(accept(listener, ports, network.subscribe(), Arc::clone(&accepted)));
+        Ok(Self { address, network, accepted, accepting })
     }
 
     /// The port to connect to instead of the server's.
@@ -116,6 +132,21 @@ impl Relay {
         self.network.send_modify(|network| network.weather = Weather::Silent);
     }
 
+    /// Lets nothing pass any more on these connections, which stay open, and everything on others. They are numbered
+    /// from 0 in the order in which they were [`accepted`](Self::accepted).
+    pub fn strand(&self, connections: Range<usize>) {
+        self.network.send_modify(|network| {
+            network.stranded = (connections.start, connections.end);
+            network.weather = Weather::Fair;
+        });
+    }
+
+    /// Connections that were taken so far.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
     /// Lets nothing pass that `side` says, while connections stay open and the other side is heard. Followed by
     /// [`cut`](Self::cut) it leaves a program without the answer to what it asked: perhaps it was done.
     pub fn half_open(&self, side: Side) {
@@ -140,9 +171,15 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, ports: Vec<u16>, network: watch::Receiver<Network>) {
+async fn accept(
+    listener: TcpListener,
+    ports: Vec<u16>,
+    network: watch::Receiver<Network>,
+    accepted: Arc<AtomicUsize>,
+) {
     let mut turn = 0;
     while let Ok((client, _)) = listener.accept().await {
+        let number = accepted.fetch_add(1, Ordering::SeqCst);
         let mut network = network.clone();
         // What was sent before this connection existed does not concern it.
         let now = *network.borrow_and_update();
@@ -154,7 +191,7 @@ async fn accept(listener: TcpListener, ports: Vec<u16>, network: watch::Receiver
         tokio::spawn(async move {
             for port in in_turn {
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await {
-                    return join(client, server, now.generation, network).await;
+                    return join(client, server, (now.generation, number), network).await;
                 }
             }
             // Servers that are down look like one that hangs up: the client sees its connection end.
@@ -163,7 +200,12 @@ async fn accept(listener: TcpListener, ports: Vec<u16>, network: watch::Receiver
 }
 
 /// Carries bytes both ways until one side ends or the connection is cut. Dropping both sockets ends it.
-async fn join(client: TcpStream, server: TcpStream, generation: u64, mut network: watch::Receiver<Network>) {
+async fn join(
+    client: TcpStream,
+    server: TcpStream,
+    (generation, number): (u64, usize),
+    mut network: watch::Receiver<Network>,
+) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let passing = network.clone();
@@ -171,13 +213,13 @@ async fn join(client: TcpStream, server: TcpStream, generation: u64, mut network
         // First: what was held back when the connection was cut must not slip through.
         biased;
         _ = network.wait_for(|network| network.generation > generation) => {}
-        _ = carry(Side::Program, from_client, to_server, passing.clone()) => {}
-        _ = carry(Side::Server, from_server, to_client, passing.clone()) => {}
+        _ = carry((number, Side::Program), from_client, to_server, passing.clone()) => {}
+        _ = carry((number, Side::Server), from_server, to_client, passing.clone()) => {}
     }
 }
 
 async fn carry(
-    side: Side,
+    (number, side): (usize, Side),
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut network: watch::Receiver<Network>,
@@ -185,7 +227,7 @@ async fn carry(
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let bytes = from.read(&mut chunk).await?;
-        let weather = match network.wait_for(|network| !network.weather.holds_back(side)).await {
+        let weather = match network.wait_for(|network| !network.holds_back(number, side)).await {
             Ok(network) => network.weather,
             // The relay is gone.
             Err(_) => return Ok(()),

@@ -89,7 +89,7 @@ impl WorkerBuilder {
         service::run(options, broker, executors, project_dir.into(), shutdown).await
     }
 
-    /// Runs until TERM or INT. Without a broker it connects to the RabbitMQ at `BACKSTITCH_BROKER_URL`.
+    /// Runs until TERM or INT. Without a broker it connects to the RabbitMQ at `BACKSTITCH_BROKER_URL`, and waits for it.
     ///
     /// # Errors
     /// As [`run_until`](Self::run_until).
@@ -97,7 +97,8 @@ impl WorkerBuilder {
         let shutdown = stop_signals().map_err(WorkerError::Signals)?;
         if self.broker.is_none() {
             let url = std::env::var("BACKSTITCH_BROKER_URL").map_err(|_| WorkerError::NoBroker)?;
-            let broker = RabbitMq::connect(&url, &self.options.name).await.map_err(WorkerError::Broker)?;
+            let broker = RabbitMq::connect_until(&url, &self.options.name, &shutdown).await;
+            let Some(broker) = broker.map_err(WorkerError::Broker)? else { return Ok(()) };
             self.broker = Some(Arc::new(broker));
         }
         let broker = self.broker.clone();

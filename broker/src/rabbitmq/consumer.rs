@@ -1,19 +1,22 @@
 //! Consuming, across reconnects.
 //!
 //! A consumer owns one channel at a time. When it ends, for whatever reason (connection lost, channel closed by the
-//! broker, queue deleted), the next call of `next` opens another. There is no task behind it: a caller who does not
-//! ask is not given.
+//! broker, queue deleted), the next call of `next` has another opened. That goes on when the caller gives up waiting,
+//! and the call after that finds it: a caller who asks several consumers, and takes what comes first, would otherwise
+//! begin each time anew with those that are not open, and leave a channel behind each time. There is no other task: a
+//! caller who does not ask is not given.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -51,6 +54,8 @@ pub(super) struct RabbitConsumer {
     shared: Arc<Shared>,
     source: Source,
     current: Option<Open>,
+    /// The next channel, while there is none.
+    opening: Option<AbortOnDropHandle<Option<Open>>>,
     /// When something was received, or the consumer was made.
     quiet_since: Instant,
     cancelled: bool,
@@ -70,17 +75,17 @@ impl RabbitConsumer {
         let doing = format!("consuming {}", source.name());
         let current = shared.persist(&doing, |session| Open::new(&shared, session, &source)).await?;
         let quiet_since = Instant::now();
-        Ok(Self { shared, source, current: Some(current), quiet_since, cancelled: false })
+        Ok(Self { shared, source, current: Some(current), opening: None, quiet_since, cancelled: false })
     }
 
     /// Every later one, however long it takes. `None` once the broker is closed.
-    async fn reopen(shared: &Arc<Shared>, source: &Source) -> Option<Open> {
+    async fn reopen(shared: Arc<Shared>, source: Source) -> Option<Open> {
         let mut backoff = Backoff::default();
         loop {
             let session = shared.consume.session().await?;
             let lost = session.lost.clone();
             let opened = tokio::select! {
-                opened = timeout(PATIENCE, Open::new(shared, session, source)) => opened,
+                opened = timeout(PATIENCE, Open::new(&shared, session, &source)) => opened,
                 () = lost.cancelled() => continue,
             };
             let error = match opened {
@@ -100,6 +105,25 @@ impl RabbitConsumer {
         }
     }
 
+    /// Waits until a new channel is open. `None` once the broker is closed. Cancel-safe.
+    async fn reopened(&mut self) -> Option<Open> {
+        let opening = self.opening.get_or_insert_with(|| {
+            AbortOnDropHandle::new(tokio::spawn(Self::reopen(self.shared.clone(), self.source.clone())))
+        });
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = self.shared.closed.cancelled() => return None,
+        };
+        self.opening = None;
+        opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    }
+
+    /// The channel, also one that nobody has asked for since it was opened.
+    fn take_open(&mut self) -> Option<Open> {
+        let opened = self.opening.take().and_then(FutureExt::now_or_never);
+        self.current.take().or_else(|| opened?.ok()?)
+    }
+
     /// Lets go of a channel that has been quiet for long; the next round opens another.
     async fn renew(&mut self) {
         self.quiet_since = Instant::now();
@@ -117,13 +141,10 @@ impl Consumer for RabbitConsumer {
     async fn next(&mut self) -> Option<Delivery> {
         let closed = self.shared.closed.clone();
         while !self.cancelled {
-            let open = match &mut self.current {
-                Some(open) => open,
-                none => none.insert(tokio::select! {
-                    open = Self::reopen(&self.shared, &self.source) => open?,
-                    () = closed.cancelled() => return None,
-                }),
-            };
+            if self.current.is_none() {
+                self.current = self.reopened().await;
+            }
+            let open = self.current.as_mut()?;
             let received = tokio::select! {
                 biased;
                 () = closed.cancelled() => return None,
@@ -165,7 +186,7 @@ impl Consumer for RabbitConsumer {
 
     async fn cancel(&mut self) {
         self.cancelled = true;
-        if let Some(open) = self.current.take() {
+        if let Some(open) = self.take_open() {
             open.stop_detached().await;
         }
     }
@@ -174,7 +195,7 @@ impl Consumer for RabbitConsumer {
 impl Drop for RabbitConsumer {
     fn drop(&mut self) {
         // Without a runtime the process is ending, and the broker takes everything back by itself.
-        if let (Some(open), Ok(runtime)) = (self.current.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(open), Ok(runtime)) = (self.take_open(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(open.stop());
         }
     }

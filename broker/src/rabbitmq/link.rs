@@ -34,6 +34,9 @@ use crate::{BrokerError, ConnectionState, PATIENCE};
 /// TCP connect and AMQP handshake together. A busy broker that boots can take some seconds.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the broker may take to answer our goodbye. One that lives does so at once, and nothing depends on it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How often a session is asked whether it still lives. An orderly close by the broker raises no event.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -149,7 +152,7 @@ impl Supervisor {
             self.board.set(self.role, ConnectionState::Disconnected { reason: reason.clone() });
             if self.closed.is_cancelled() {
                 // An error means that it is closed already.
-                let _ = timeout(HANDSHAKE_TIMEOUT, session.connection.close(200, "closed".into())).await;
+                let _ = timeout(CLOSE_TIMEOUT, session.connection.close(200, "closed".into())).await;
                 return;
             }
             warn!(broker = %self.address, role = %self.role, reason, "lost the connection to the broker");

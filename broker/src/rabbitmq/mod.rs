@@ -27,7 +27,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{Broker, BrokerError, ConnectionState, Consumer, PATIENCE, Publisher, QueueDepth, Topology};
 use address::Address;
@@ -79,6 +79,31 @@ impl RabbitMq {
         let closed = guard.disarm();
         let (known, dead_letters) = (Known::default(), OnceCell::new());
         Ok(Self { shared: Arc::new(Shared { publish, consume, board, closed, tasks, known, dead_letters }) })
+    }
+
+    /// As [`connect`](Self::connect), for a process that may start before its broker: for as long as it takes. `None`
+    /// once `shutdown` is cancelled, also in the middle of an attempt: a server that says nothing keeps nobody alive
+    /// who was told to stop.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect) that are permanent.
+    pub async fn connect_until(
+        url: &str,
+        name: &str,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Self>, BrokerError> {
+        let attempts = async {
+            loop {
+                match Self::connect(url, name).await {
+                    // An attempt has had its own pauses.
+                    Err(error) if !error.is_permanent() => {
+                        warn!(error = &error as &dyn std::error::Error, "the broker is not available yet");
+                    }
+                    connected => return connected,
+                }
+            }
+        };
+        shutdown.run_until_cancelled(attempts).await.transpose()
     }
 }
 

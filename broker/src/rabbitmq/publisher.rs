@@ -271,7 +271,8 @@ async fn work(
             }
         }
     }
-    let _ = channel.close(200, "done".into()).await;
+    // A line that is dead takes no goodbye; what waits for the end of this task shall not wait for that to be noticed.
+    let _ = session.lost.run_until_cancelled(channel.close(200, "done".into())).await;
     Ended::Done
 }
 

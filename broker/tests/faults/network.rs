@@ -7,8 +7,10 @@ use backstitch_broker::{
     Acked, AckedAll, Acker, Broker, ConnectionState, Outgoing, RabbitMq, Target, Unconfirmed,
 };
 use backstitch_tests::relay::Relay;
+use backstitch_tests::wait::wait_for;
+use futures_util::FutureExt;
 
-use crate::world::{World, disconnected, message, next, soon, take, text};
+use crate::world::{PATIENCE, World, disconnected, message, next, soon, take, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_unacknowledged_when_the_connection_broke_comes_back() -> Result<()> {
@@ -153,6 +155,31 @@ async fn a_subscription_returns_after_a_reconnect() -> Result<()> {
         () = repeating => {}
     }
     Ok(())
+}
+
+/// A worker with short tasks asks two consumers at once, and drops the question to the one that is slower.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_whose_caller_never_waits_for_it_returns_after_a_reconnect_all_the_same() -> Result<()> {
+    let (world, relay) = World::behind_relay().await?;
+    let mut consumer = world.consumer().await?;
+    relay.cut();
+    world.state(disconnected).await?;
+    world.state(ConnectionState::is_connected).await?;
+    world.send("heard").await?;
+    let heard = wait_for("a delivery", PATIENCE, async || consumer.next().now_or_never().flatten()).await?;
+    assert_eq!((text(&heard).as_str(), heard.redelivered), ("heard", false));
+    assert_eq!(world.broker.depth(&world.queue).await?.consumers, 1, "no attempt was left behind");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_does_not_wait_for_a_network_that_is_silent() -> Result<()> {
+    let (world, relay) = World::behind_relay_without_heartbeats().await?;
+    let publisher = world.broker.publisher().await?;
+    soon(publisher.publish(message(&world.queue, "last")).await?).await??;
+    relay.silence();
+    drop(publisher);
+    soon(world.broker.close()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

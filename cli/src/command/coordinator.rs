@@ -72,7 +72,7 @@ impl CoordinatorArgs {
         let listening = listener.local_addr().context("reading our own address")?;
 
         let Some(ledger) = servers::ledger(&address, &shutdown).await? else { return Ok(Exit::Done) };
-        let Some(broker) = servers::rabbitmq(&broker_url, &name, &shutdown).await? else {
+        let Some(broker) = RabbitMq::connect_until(&broker_url, &name, &shutdown).await? else {
             return Ok(Exit::Done);
         };
         let broker: Arc<RabbitMq> = Arc::new(broker);

@@ -1,54 +1,34 @@
-//! What a coordinator and a worker need from outside: the servers, which may come up after them, and a name.
+//! What a coordinator and a worker need from outside: a server that may come up after them, and a name.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
-use backstitch_broker::RabbitMq;
-use backstitch_coordinator::ledger::{self, Address, Ledger};
+use backstitch_coordinator::ledger::{self, Address, Ledger, LedgerError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Pause before a server that is not there is tried again: whoever starts everything at once waits no longer.
+/// Pause before a database that is not there is tried again: whoever starts everything at once waits no longer.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Opens the ledger, waiting for its server. `None` when told to stop meanwhile.
 pub(super) async fn ledger(
     address: &Address,
     shutdown: &CancellationToken,
-) -> Result<Option<Arc<dyn Ledger>>> {
-    while !shutdown.is_cancelled() {
-        match ledger::connect(address).await {
-            Ok(ledger) => return Ok(Some(ledger)),
-            Err(error) if error.is_transient() => {
-                warn!(error = &error as &dyn std::error::Error, %address, "the ledger is not available yet");
+) -> Result<Option<Arc<dyn Ledger>>, LedgerError> {
+    let attempts = async {
+        loop {
+            match ledger::connect(address).await {
+                Err(error) if error.is_transient() => {
+                    warn!(error = &error as &dyn std::error::Error, %address, "the ledger is not available yet");
+                    sleep(PAUSE).await;
+                }
+                connected => return connected,
             }
-            Err(error) => return Err(error.into()),
         }
-        _ = shutdown.run_until_cancelled(sleep(PAUSE)).await;
-    }
-    Ok(None)
-}
-
-/// Connects to RabbitMQ, waiting for it. `None` when told to stop meanwhile.
-pub(super) async fn rabbitmq(
-    url: &str,
-    name: &str,
-    shutdown: &CancellationToken,
-) -> Result<Option<RabbitMq>> {
-    while !shutdown.is_cancelled() {
-        match RabbitMq::connect(url, name).await {
-            Ok(broker) => return Ok(Some(broker)),
-            Err(error) if !error.is_permanent() => {
-                warn!(error = &error as &dyn std::error::Error, "the broker is not available yet");
-            }
-            Err(error) => return Err(error.into()),
-        }
-        _ = shutdown.run_until_cancelled(sleep(PAUSE)).await;
-    }
-    Ok(None)
+    };
+    shutdown.run_until_cancelled(attempts).await.transpose()
 }
 
 /// Host or pod, and process.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use backstitch_broker::Broker;
+use backstitch_broker::{Broker, RabbitMq};
 use backstitch_proto::definition::HumanDuration;
 use backstitch_worker::{Worker, WorkerOptions};
 use clap::Args;
@@ -60,7 +60,7 @@ impl WorkerArgs {
             drain_grace = ?options.drain_grace,
             "the worker starts"
         );
-        let Some(broker) = servers::rabbitmq(&broker_url, &options.name, &shutdown).await? else {
+        let Some(broker) = RabbitMq::connect_until(&broker_url, &options.name, &shutdown).await? else {
             return Ok(Exit::Done);
         };
         let broker = Arc::new(broker);

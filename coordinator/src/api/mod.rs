@@ -13,6 +13,7 @@ mod view;
 mod workers;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
@@ -20,6 +21,7 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,6 +37,10 @@ use crate::service::Handle;
 
 /// Largest request body in bytes: a submission is a few lines of text.
 const BODY_MAX_BYTES: usize = 1 << 20;
+
+/// Longest time for requests that are under way when the server stops. The slowest answer takes a second or two; a
+/// client that sends half a request, or does not read its answer, keeps no process alive.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// What handlers share.
 #[derive(Clone)]
@@ -103,7 +109,7 @@ pub fn router(handle: Handle, metrics: Arc<prometheus::Registry>) -> (Router, ut
     (router, document)
 }
 
-/// Serves the API on `listener` until `shutdown` fires.
+/// Serves the API on `listener` until `shutdown` fires, and what is under way then for [`LAST_ANSWERS`] at most.
 ///
 /// # Errors
 /// When the listener fails.
@@ -114,5 +120,16 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let (router, _) = router(handle, metrics);
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let too_long = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = too_long => {
+            warn!("a client did not finish its request in time, and is left");
+            Ok(())
+        }
+    }
 }

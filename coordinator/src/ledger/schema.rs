@@ -83,13 +83,16 @@ pub async fn pending_migrations(address: &Address) -> Result<Vec<PendingMigratio
     let (applied, known): (Applied, &Migrator) = match &address.0 {
         Place::Postgres(options) => {
             let mut connection = connect_postgres(options).await?;
-            let any = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
-            let applied = match sqlx::query_scalar(any).fetch_one(&mut connection).await.doing(DOING)? {
-                true => sqlx::query_as(APPLIED).fetch_all(&mut connection).await.doing(DOING)?,
-                false => Applied::new(),
+            let applied = async {
+                let any = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+                let applied = match sqlx::query_scalar(any).fetch_one(&mut connection).await.doing(DOING)? {
+                    true => sqlx::query_as(APPLIED).fetch_all(&mut connection).await.doing(DOING)?,
+                    false => Applied::new(),
+                };
+                drop(connection.close().await);
+                Ok::<_, LedgerError>(applied)
             };
-            drop(connection.close().await);
-            (applied, &POSTGRES)
+            (postgres::in_time(postgres::ANSWER_TIMEOUT, DOING, applied).await?, &POSTGRES)
         }
         Place::Sqlite(path) if !path.exists() => (Applied::new(), &SQLITE),
         Place::Sqlite(path) => {
@@ -136,7 +139,7 @@ fn pending(known: &Migrator, applied: &[(i64, Vec<u8>)]) -> Result<Vec<PendingMi
 }
 
 async fn connect_postgres(options: &PgConnectOptions) -> Result<PgConnection, LedgerError> {
-    postgres::session(options, "migrate", &[]).connect().await.doing("connecting to the ledger")
+    postgres::connect(options, "migrate", &[], "connecting to the ledger").await
 }
 
 async fn connect_sqlite(path: &Path) -> Result<SqliteConnection, LedgerError> {

@@ -3,6 +3,9 @@
 //! Pipelined: messages are handed over one after the other while earlier ones are still unconfirmed. A message whose
 //! confirm fails is published again, for as long as the term lasts: its row is committed, so it is owed. Duplicates
 //! are certain over time, and harmless.
+//!
+//! Repetitions go on while the next message waits to be handed over: a publisher gives room in the order in which it was
+//! asked, and whoever is given it must be there to take it, or all who come later wait as well.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,18 +88,29 @@ async fn publish(
 ) {
     let mut unconfirmed: FuturesUnordered<BoxFuture<'static, Option<Receipt>>> = FuturesUnordered::new();
     loop {
-        tokio::select! {
+        let parcel = tokio::select! {
             Some(receipt) = unconfirmed.next() => {
                 if let Some(receipt) = receipt && receipts.send(receipt).await.is_err() {
                     return;
                 }
+                continue;
             }
-            parcel = parcels.recv(), if unconfirmed.len() < UNCONFIRMED_MAX => {
-                let Some(parcel) = parcel else { return };
-                let confirm = deliver(Arc::clone(&publisher), parcel, &receipts).await;
-                unconfirmed.push(Box::pin(confirm));
+            parcel = parcels.recv(), if unconfirmed.len() < UNCONFIRMED_MAX => parcel,
+        };
+        let Some(parcel) = parcel else { return };
+        let mut handing_over = std::pin::pin!(deliver(Arc::clone(&publisher), parcel, &receipts));
+        let confirm = loop {
+            tokio::select! {
+                confirm = &mut handing_over => break confirm,
+                Some(receipt) = unconfirmed.next() => {
+                    if let Some(receipt) = receipt && receipts.send(receipt).await.is_err() {
+                        return;
+                    }
+                }
+                () = receipts.closed() => return,
             }
-        }
+        };
+        unconfirmed.push(Box::pin(confirm));
     }
 }
 
@@ -152,6 +166,88 @@ async fn outcome(handed_over: Result<Confirm, BrokerError>) -> Outcome {
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "publishing again");
             Outcome::Again
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+    use backstitch_broker::{InProcess, Topology};
+    use futures_util::future::poll_immediate;
+    use tokio::sync::Semaphore;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A test that fails waits this long.
+    const SOON: Duration = Duration::from_secs(60);
+
+    /// Has no room, and gives what it gets in the order in which it was asked. Loses the first message.
+    struct Crowded {
+        broker: Arc<dyn Publisher>,
+        lost: AtomicBool,
+        room: Semaphore,
+        /// One for each message that waits for room.
+        waiting: Semaphore,
+    }
+
+    #[async_trait]
+    impl Publisher for Crowded {
+        async fn publish(&self, message: Outgoing) -> Result<Confirm, BrokerError> {
+            if !self.lost.swap(true, Ordering::Relaxed) {
+                let reason = "the connection is lost".to_owned();
+                let waited = Duration::ZERO;
+                return Err(BrokerError::Unavailable { doing: "publishing".to_owned(), waited, reason });
+            }
+            let mut room = std::pin::pin!(self.room.acquire());
+            assert!(poll_immediate(&mut room).await.is_none(), "there is no room yet");
+            self.waiting.add_permits(1);
+            let _room = room.await.expect("it is never closed");
+            self.broker.publish(message).await
+        }
+    }
+
+    fn parcel(id: u64) -> Parcel {
+        let outgoing = Outgoing {
+            target: Target::Queue(task_queue("default")),
+            body: Vec::new(),
+            headers: BTreeMap::new(),
+            message_id: id.to_string(),
+            persistent: true,
+        };
+        Parcel { dispatch: Some(DispatchId(id)), outgoing }
+    }
+
+    #[tokio::test]
+    async fn a_repetition_takes_its_room_while_the_next_message_waits_for_some() {
+        let broker = InProcess::new();
+        broker.declare(&Topology::for_worker_queues(["default"])).await.unwrap();
+        let publisher = Arc::new(Crowded {
+            broker: broker.publisher().await.unwrap(),
+            lost: AtomicBool::new(false),
+            room: Semaphore::new(0),
+            waiting: Semaphore::new(0),
+        });
+        let (sender, parcels) = mpsc::channel(CHANNEL);
+        let (receipts, mut received) = mpsc::channel(CHANNEL);
+        tokio::spawn(publish(Arc::clone(&publisher) as Arc<dyn Publisher>, parcels, receipts));
+        // The first is lost, and then waits for room again; the second stands behind it.
+        for id in [1, 2] {
+            assert!(sender.send(parcel(id)).await.is_ok());
+            timeout(SOON, publisher.waiting.acquire()).await.expect("it waits").unwrap().forget();
+        }
+        publisher.room.add_permits(1);
+        let mut confirmed = BTreeSet::new();
+        while confirmed.len() < 2 {
+            match timeout(SOON, received.recv()).await.expect("both are published") {
+                Some(Receipt::Confirmed(id)) => confirmed.insert(id.0),
+                Some(Receipt::Impossible(_, why)) => panic!("{why}"),
+                None => panic!("the outbox ended"),
+            };
         }
     }
 }

@@ -51,6 +51,11 @@ impl PostgresDatabase {
         format!("{server}/{}", self.name)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        let place = self.server.rsplit(':').next().and_then(|rest| rest.split('/').next());
+        place.expect("a URL with a port").parse().expect("a port")
+    }
+
     pub(crate) fn address(&self) -> Address {
         self.url().parse().expect("a valid address")
     }

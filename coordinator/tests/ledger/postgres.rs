@@ -8,6 +8,7 @@ use backstitch_coordinator::ledger::{
     Batch, CommitError, FinalCounts, Ledger, RunChange, RunStatus, Term, connect, migrate,
 };
 use backstitch_proto::id::Epoch;
+use backstitch_tests::relay::Relay;
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
@@ -16,6 +17,9 @@ use crate::fixtures::*;
 
 /// A takeover takes 5 seconds at most; the rest is for a machine that is busy with other tests.
 const TAKEOVER: Duration = Duration::from_secs(5 + 5);
+
+/// A test that fails waits this long.
+const LONG: Duration = Duration::from_secs(60);
 
 async fn new_database() -> PostgresDatabase {
     let database = PostgresDatabase::create().await;
@@ -34,7 +38,12 @@ async fn standby(database: &PostgresDatabase) -> tokio::task::JoinHandle<(Arc<dy
         let term = ledger.lead(&candidate("standby")).await.expect("leading");
         (ledger, term)
     });
-    // In line, as the server sees it.
+    until_in_line(database).await;
+    waits
+}
+
+/// Somebody waits for their turn, as the server sees it.
+async fn until_in_line(database: &PostgresDatabase) {
     let mut session = database.session().await;
     let in_line = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
@@ -45,7 +54,6 @@ async fn standby(database: &PostgresDatabase) -> tokio::task::JoinHandle<(Arc<dy
     })
     .await
     .expect("the standby stands in line");
-    waits
 }
 
 async fn terminate(session: &mut PgConnection, which: &'static str) {
@@ -90,6 +98,27 @@ async fn a_standby_leads_as_soon_as_the_leader_resigns() {
     let waits = standby(&database).await;
     term.resign().await;
     timeout(TAKEOVER, waits).await.expect("in time").expect("leading");
+    database.remove().await;
+}
+
+/// A connection that says nothing for hours is forgotten by routers on its way, and neither end is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_the_network_forgot_in_line_finds_out_and_may_queue_again() {
+    let database = new_database().await;
+    let ledger = ledger_on(&database).await;
+    let term = lead(&*ledger).await;
+    let relay = Relay::to(database.port()).await.expect("a relay");
+    let address = relay.url(&database.url(), database.port()).parse().expect("an address");
+    let behind_relay = connect(&address).await.expect("connecting");
+    let in_line = relay.accepted();
+    let waits = tokio::spawn(async move { behind_relay.lead(&candidate("standby")).await });
+    until_in_line(&database).await;
+    relay.strand(in_line..in_line + 1);
+    // Its turn comes, and it does not hear of it.
+    term.resign().await;
+    let lost = timeout(LONG, waits).await.expect("in time").expect("no panic").expect_err("no answer came");
+    assert!(lost.is_transient(), "{lost:?}");
+    timeout(TAKEOVER, lead(&*ledger)).await.expect("others lead meanwhile");
     database.remove().await;
 }
 

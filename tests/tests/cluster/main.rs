@@ -6,5 +6,7 @@ mod bad_messages;
 mod embedded;
 mod expected;
 mod faults;
+mod silence;
+mod stopping;
 mod traces;
 mod world;

@@ -32,7 +32,8 @@ pub(super) async fn run(
             None => {
                 if let Some(prefetch) = shared.pace.extra(shared.options.slots) {
                     // Without it things go on as before, and the next delivery asks again.
-                    extra = broker.consume(&queue, prefetch).await.ok();
+                    let consuming = broker.consume(&queue, prefetch);
+                    extra = shared.draining.run_until_cancelled(consuming).await.and_then(Result::ok);
                 }
             }
             Some(consumer) if shared.pace.is_long() => {

@@ -10,6 +10,10 @@
 //! A leader that dies frees the lock at once, because the server ends the session of a closed connection: the next one
 //! in line leads within milliseconds, without polling. A leader that is frozen, or cut off from the network, keeps its
 //! session; so it must renew a lease, by the database's clock, and a standby ends the session of one that did not.
+//! A standby sends nothing while it waits in line, so it cannot tell by itself that the network has forgotten its
+//! connection, nor that the lock was given to it and the answer lost. Its watch can: it asks whether the server still
+//! knows the session in line.
+//!
 //! The lock only says who may begin a term. What protects the ledger is the epoch, which every commit checks.
 
 use std::time::{Duration, Instant};
@@ -17,10 +21,10 @@ use std::time::{Duration, Instant};
 use backstitch_proto::id::Epoch;
 use chrono::Utc;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::session;
+use super::{ANSWER_TIMEOUT, connect, in_time};
 use crate::ledger::error::Doing;
 use crate::ledger::{Candidate, LeaderInfo, LedgerError, Term};
 
@@ -37,31 +41,30 @@ const BEGIN_TRIES: u32 = 5;
 
 /// Waits for the lock, begins a term, and keeps renewing it in the background.
 pub(super) async fn lead(options: &PgConnectOptions, candidate: &Candidate) -> Result<Term, LedgerError> {
-    let session = session(
-        options,
-        &format!("leader {}", candidate.name),
-        &[
-            // Waiting in line may take months.
-            ("statement_timeout", "0"),
-            ("lock_timeout", "0"),
-        ],
-    );
-    let mut connection = session.connect().await.doing("connecting to the ledger to lead")?;
-    // Not for a process that is gone, though. Some platforms cannot tell and refuse the setting; there the watch of
-    // the next standby finds such a holder.
-    let notice_closed =
-        sqlx::query("SET client_connection_check_interval = '1s'").execute(&mut connection).await;
-    drop(notice_closed);
+    const DOING: &str = "connecting to the ledger to lead";
+    // Waiting in line may take months.
+    let limits = [("statement_timeout", "0"), ("lock_timeout", "0")];
+    let mut connection = connect(options, &format!("leader {}", candidate.name), &limits, DOING).await?;
+    let prepared = async {
+        // Not for a process that is gone, though. Some platforms cannot tell and refuse the setting; there the watch
+        // of the next standby finds such a holder.
+        let notice_closed =
+            sqlx::query("SET client_connection_check_interval = '1s'").execute(&mut connection).await;
+        drop(notice_closed);
+        sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&mut connection).await.doing(DOING)
+    };
+    let in_line = in_time(ANSWER_TIMEOUT, DOING, prepared).await?;
     {
         let line = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection);
         tokio::select! {
             granted = line => {
                 granted.doing("waiting to lead")?;
             }
-            failed = watch_holder(options) => failed?,
+            failed = watch_holder(options, in_line) => failed?,
         }
     }
-    let epoch = begin_term(&mut connection, candidate).await?;
+    let begun = begin_term(&mut connection, candidate);
+    let epoch = in_time(ANSWER_TIMEOUT, "beginning a term of leadership", begun).await?;
     let (resign, lost, released) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let term = Term::new(epoch, resign.clone(), lost.clone(), released.clone());
@@ -72,26 +75,35 @@ pub(super) async fn lead(options: &PgConnectOptions, candidate: &Candidate) -> R
     Ok(term)
 }
 
-/// Ends the session of a holder of the lock that is silent. Returns only with an error.
-async fn watch_holder(options: &PgConnectOptions) -> Result<(), LedgerError> {
+/// Ends the session of a holder of the lock that is silent. Returns only with an error, also when the server does not
+/// know our session `in_line` any more.
+async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), LedgerError> {
     const DOING: &str = "watching the leader";
-    let session = session(options, "standby", &[("statement_timeout", "10s")]);
-    let mut connection = session.connect().await.doing(DOING)?;
+    let mut connection = connect(options, "standby", &[("statement_timeout", "10s")], DOING).await?;
     // A holder that has no lease yet: its session, and since when we know it.
     let mut newcomer: Option<(i32, Instant)> = None;
     loop {
-        let holder: Option<(i32, Option<f64>)> = sqlx::query_as(
-            "SELECT l.pid, extract(epoch FROM clock_timestamp() - s.renewed_at)::float8 FROM pg_locks l \
-             LEFT JOIN lease s ON s.backend_pid = l.pid \
+        let seen = sqlx::query_as::<_, (bool, Option<i32>, Option<f64>)>(
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $2), h.pid, h.silent FROM (SELECT 1) one \
+             LEFT JOIN (SELECT l.pid, extract(epoch FROM clock_timestamp() - s.renewed_at)::float8 AS silent \
+             FROM pg_locks l LEFT JOIN lease s ON s.backend_pid = l.pid \
              WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-             AND (l.classid::bigint << 32) + l.objid::bigint = $1",
+             AND (l.classid::bigint << 32) + l.objid::bigint = $1) h ON TRUE",
         )
         .bind(LOCK)
-        .fetch_optional(&mut connection)
-        .await
-        .doing(DOING)?;
-        let Some((pid, renewed_seconds_ago)) = holder else {
+        .bind(in_line)
+        .fetch_one(&mut connection);
+        let seen = in_time(ANSWER_TIMEOUT, DOING, async { seen.await.doing(DOING) });
+        let (waits, holder, renewed_seconds_ago) = seen.await?;
+        if !waits {
+            let forgotten = std::io::Error::new(
+                std::io::ErrorKind::ConnectionAborted,
+                "the server has ended our session that waits to lead",
+            );
+            return Err(sqlx::Error::Io(forgotten)).doing(DOING);
+        }
+        let Some(pid) = holder else {
             tokio::time::sleep(LOOK).await;
             continue;
         };
@@ -111,11 +123,8 @@ async fn watch_holder(options: &PgConnectOptions) -> Result<(), LedgerError> {
             continue;
         }
         tracing::warn!(pid, ?silent, "the leader is silent: ending its session");
-        sqlx::query("SELECT pg_terminate_backend($1)")
-            .bind(pid)
-            .execute(&mut connection)
-            .await
-            .doing(DOING)?;
+        let ended = sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut connection);
+        in_time(ANSWER_TIMEOUT, DOING, async { ended.await.doing(DOING) }).await?;
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -3,6 +3,8 @@
 //! Commits have their own few connections, so that no reader, however many there are, makes a commit wait for one.
 //! Every session has time limits: a statement, a lock or a transaction that hangs ends with an error that the
 //! caller can act on. A server that restarts shows as transient errors; the pools connect again by themselves.
+//! A server that lost its power, or a network that forgot a connection, says nothing at all, and TCP would wait for it
+//! for a quarter of an hour: so what a leader or a standby depends on has a limit on our side, too ([`in_time`]).
 
 mod commit;
 mod history;
@@ -15,7 +17,7 @@ use async_trait::async_trait;
 use backstitch_proto::id::{DispatchId, Epoch, RunId};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool, Postgres};
+use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
 use tokio::sync::Mutex;
 
 use super::assets::CommittedIds;
@@ -38,6 +40,13 @@ const STATEMENT_TIMEOUT: &str = "30s";
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a caller waits for a free connection, or for the server to take one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement about a handful of rows may take. They take milliseconds; a server that stalls for longer is
+/// as good as gone, and asked again.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The server's own limit for a read: streaming the states of ten million partitions is one statement.
+const READ_STATEMENT_TIMEOUT: &str = "300s";
+/// A read without an answer for longer than the server would let its longest statement run.
+const READ_TIMEOUT: Duration = Duration::from_secs(330);
 
 /// A ledger in a database.
 #[derive(Debug)]
@@ -58,13 +67,36 @@ struct Committed {
 }
 
 /// How every session is opened.
-pub(super) fn session(options: &PgConnectOptions, role: &str, limits: &[(&str, &str)]) -> PgConnectOptions {
+fn session(options: &PgConnectOptions, role: &str, limits: &[(&str, &str)]) -> PgConnectOptions {
     options
         .clone()
         .application_name(&format!("backstitch {role}"))
         .options(limits.iter().copied())
         // Statements of a thousand rows are no log lines.
         .disable_statement_logging()
+}
+
+/// Opens a session of its own, within [`ACQUIRE_TIMEOUT`].
+pub(super) async fn connect(
+    options: &PgConnectOptions,
+    role: &str,
+    limits: &[(&str, &str)],
+    doing: &'static str,
+) -> Result<PgConnection, LedgerError> {
+    let session = session(options, role, limits);
+    in_time(ACQUIRE_TIMEOUT, doing, async { session.connect().await.doing(doing) }).await
+}
+
+/// Waits for an answer of the server, but not for ever. One that does not come in time is a transient error.
+pub(super) async fn in_time<T, E: From<LedgerError>>(
+    limit: Duration,
+    doing: &'static str,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(LedgerError::Database { doing, source: sqlx::Error::Io(elapsed.into()) }.into()),
+    }
 }
 
 impl PostgresLedger {
@@ -84,8 +116,7 @@ impl PostgresLedger {
             &options,
             "reader",
             &[
-                // Streaming the states of ten million partitions is one statement.
-                ("statement_timeout", "300s"),
+                ("statement_timeout", READ_STATEMENT_TIMEOUT),
                 ("lock_timeout", "5s"),
                 ("idle_in_transaction_session_timeout", "60s"),
                 ("default_transaction_read_only", "on"),
@@ -113,31 +144,32 @@ impl Ledger for PostgresLedger {
     }
 
     async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError> {
-        leadership::leader(&mut *self.reader().await?).await
+        let answer = async { leadership::leader(&mut *self.reader().await?).await };
+        in_time(ANSWER_TIMEOUT, "reading who leads", answer).await
     }
 
     async fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), CommitError> {
         let mut committed = self.committed.lock().await;
         let commit = commit::commit(&self.writers, &mut committed, epoch, batch);
-        match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
-            Ok(result) => result,
-            Err(elapsed) => Err(sqlx::Error::Io(elapsed.into())).doing("committing a batch")?,
-        }
+        in_time(COMMIT_TIMEOUT, "committing a batch", commit).await
     }
 
     async fn load_live(&self) -> Result<LiveState, LedgerError> {
         const DOING: &str = "loading what is live";
-        // One snapshot, so that runs and outbox are of one moment.
-        let mut transaction = self.readers.begin().await.doing(DOING)?;
-        let confirmed_through: i64 = sqlx::query_scalar("SELECT through FROM confirmations")
-            .fetch_one(&mut *transaction)
-            .await
-            .doing(DOING)?;
-        Ok(LiveState {
-            runs: sql::live_runs(&mut transaction).await?,
-            dispatches: sql::open_dispatches(&mut transaction).await?,
-            confirmed_through: DispatchId(confirmed_through as u64),
-        })
+        let live = async {
+            // One snapshot, so that runs and outbox are of one moment.
+            let mut transaction = self.readers.begin().await.doing(DOING)?;
+            let confirmed_through: i64 = sqlx::query_scalar("SELECT through FROM confirmations")
+                .fetch_one(&mut *transaction)
+                .await
+                .doing(DOING)?;
+            Ok(LiveState {
+                runs: sql::live_runs(&mut transaction).await?,
+                dispatches: sql::open_dispatches(&mut transaction).await?,
+                confirmed_through: DispatchId(confirmed_through as u64),
+            })
+        };
+        in_time(READ_TIMEOUT, DOING, live).await
     }
 
     async fn purge_history(&self, before_us: i64) -> Result<u32, LedgerError> {

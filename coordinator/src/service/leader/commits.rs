@@ -7,6 +7,7 @@ use ::tracing::{Instrument, Span, error, info, info_span};
 use backstitch_broker::Acker;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio_util::task::AbortOnDropHandle;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{Leader, OBSERVE_EVERY, micros};
@@ -80,9 +81,10 @@ impl Leader<'_> {
                 dispatches = batch.dispatches.len(),
                 runs = batch.runs.len()
             );
-            // A task of its own: the loop goes on feeding the engine while the database works.
+            // A task of its own: the loop goes on feeding the engine while the database works. It ends with the term: a
+            // later term of this process shall not wait behind a commit that would be refused.
             let commit = committer::commit(Arc::clone(&self.coordinator.ledger), self.epoch, batch);
-            let commit = tokio::spawn(commit.instrument(span));
+            let commit = AbortOnDropHandle::new(tokio::spawn(commit.instrument(span)));
             async move {
                 match commit.await {
                     Ok(result) => result,
@@ -96,10 +98,7 @@ impl Leader<'_> {
     }
 
     /// The batch is durable: what waited for that happens now.
-    pub(super) async fn committed(
-        &mut self,
-        result: Result<(), (CommitError, Batch)>,
-    ) -> Result<(), TermError> {
+    pub(super) fn committed(&mut self, result: Result<(), (CommitError, Batch)>) -> Result<(), TermError> {
         let Some(committed) = self.committing.take() else { return Ok(()) };
         let Committing { changes, effects, waiting, size, since, .. } = committed;
         match result {
@@ -180,7 +179,7 @@ impl Leader<'_> {
             let Ok(done) = tokio::time::timeout_at(deadline, commit_done(&mut self.committing)).await else {
                 return Ok(());
             };
-            self.committed(done).await?;
+            self.committed(done)?;
         }
         Ok(())
     }

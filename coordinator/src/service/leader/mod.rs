@@ -67,31 +67,23 @@ pub(super) async fn lead(
     shutdown: &CancellationToken,
 ) -> Result<(), TermError> {
     let epoch = term.epoch();
-    let mut leader = Leader::recover(coordinator, epoch).await?;
+    let lost = term.lost();
+    let mut leader = tokio::select! {
+        leader = Leader::recover(coordinator, epoch) => leader?,
+        () = shutdown.cancelled() => return Ok(()),
+        () = lost.cancelled() => return Err(TermError::Deposed),
+    };
     leader.coordinator.handle.leading(Some(epoch));
     let mut broker_state = leader.coordinator.broker.state();
     leader.note_broker(&mut broker_state);
-    let lost = term.lost();
     loop {
         leader.turn()?;
-        let wake = leader.clock.at(leader.engine.next_deadline_ms());
-        let room = leader.has_room();
+        // Outside of everything that asks the ledger or the broker, which may never answer.
         tokio::select! {
             () = shutdown.cancelled() => return leader.finish().await,
             () = lost.cancelled() => return Err(TermError::Deposed),
-            committed = commits::commit_done(&mut leader.committing) => leader.committed(committed).await?,
-            Some(command) = leader.coordinator.commands.recv(), if leader.deferred.len() < COMMANDS_MAX => {
-                leader.command(command);
-            }
-            read = reading_done(&mut leader.reading) => leader.catalog_read(read)?,
-            Some(delivered) = leader.intake.reports.recv(), if room => leader.report(delivered).await?,
-            Some(heartbeat) = leader.intake.heartbeats.recv() => leader.heartbeat(&heartbeat),
-            Some(receipt) = leader.receipts.recv() => leader.received(receipt),
-            () = room_in(&leader.outbox), if !leader.owed.is_empty() => leader.perform(),
-            Ok(()) = broker_state.changed() => leader.note_broker(&mut broker_state),
-            () = wake => {}
+            taken = leader.take_in(&mut broker_state) => taken?,
         }
-        leader.take_what_is_there().await?;
     }
 }
 
@@ -177,6 +169,30 @@ impl<'a> Leader<'a> {
     /// The next commit may hold one more report. Somebody who waits for it does not wait for those that come later.
     fn has_room(&self) -> bool {
         self.waiting.replies.is_empty() && self.room.takes(self.engine.pending_attempts(), self.waiting.bytes)
+    }
+
+    /// Waits for something to happen, and takes it in with what else has arrived. What is dropped in the middle has
+    /// taken no report that the engine does not know: the broker gives it to the successor.
+    async fn take_in(
+        &mut self,
+        broker_state: &mut watch::Receiver<ConnectionState>,
+    ) -> Result<(), TermError> {
+        let wake = self.clock.at(self.engine.next_deadline_ms());
+        let room = self.has_room();
+        tokio::select! {
+            committed = commits::commit_done(&mut self.committing) => self.committed(committed)?,
+            Some(command) = self.coordinator.commands.recv(), if self.deferred.len() < COMMANDS_MAX => {
+                self.command(command);
+            }
+            read = reading_done(&mut self.reading) => self.catalog_read(read)?,
+            Some(delivered) = self.intake.reports.recv(), if room => self.report(delivered).await?,
+            Some(heartbeat) = self.intake.heartbeats.recv() => self.heartbeat(&heartbeat),
+            Some(receipt) = self.receipts.recv() => self.received(receipt),
+            () = room_in(&self.outbox), if !self.owed.is_empty() => self.perform(),
+            Ok(()) = broker_state.changed() => self.note_broker(broker_state),
+            () = wake => {}
+        }
+        self.take_what_is_there().await
     }
 
     /// Takes everything that has arrived, so that it goes into one commit.
@@ -272,3 +288,6 @@ impl<'a> Leader<'a> {
 fn micros(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! What a leader does when the ledger does not answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backstitch_broker::InProcess;
+use backstitch_proto::definition::Definitions;
+use backstitch_proto::id::{Epoch, RunId};
+use backstitch_proto::partition::PartitionSubset;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine;
+use crate::ledger::{
+    Address, AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError,
+    LeaderInfo, Ledger, LedgerError, LedgerReads, LiveState, Materialization, MaterializationQuery, Page,
+    RunFilter, RunSummary, StateSink, Term, connect, migrate,
+};
+use crate::service::{Coordinator, Filter, Handle, Options, Submission, TermError};
+
+/// A test that fails waits this long.
+const SOON: Duration = Duration::from_secs(60);
+
+/// An embedded ledger that leaves a question without an answer, once, where a test says so.
+struct Silent {
+    ledger: Arc<dyn Ledger>,
+    loading: AtomicBool,
+    committing: AtomicBool,
+    /// Commits come one after the other, as in Postgres.
+    turn: Mutex<()>,
+    /// Somebody waits for an answer that never comes.
+    asked: Notify,
+    /// What tells the leader that its term is over.
+    lost: std::sync::Mutex<CancellationToken>,
+}
+
+impl Silent {
+    async fn answer(&self, never: &AtomicBool) {
+        if never.swap(false, Ordering::Relaxed) {
+            self.asked.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn end_term(&self) {
+        self.lost.lock().unwrap().cancel();
+    }
+}
+
+#[async_trait]
+impl Ledger for Silent {
+    async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError> {
+        let term = self.ledger.lead(candidate).await?;
+        *self.lost.lock().unwrap() = term.lost();
+        Ok(term)
+    }
+
+    async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError> {
+        self.ledger.leader().await
+    }
+
+    async fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), CommitError> {
+        let _turn = self.turn.lock().await;
+        self.answer(&self.committing).await;
+        self.ledger.commit(epoch, batch).await
+    }
+
+    async fn load_live(&self) -> Result<LiveState, LedgerError> {
+        self.answer(&self.loading).await;
+        self.ledger.load_live().await
+    }
+
+    async fn purge_history(&self, before_us: i64) -> Result<u32, LedgerError> {
+        self.ledger.purge_history(before_us).await
+    }
+}
+
+#[async_trait]
+impl LedgerReads for Silent {
+    async fn definitions(&self, fingerprint: &str) -> Result<Option<String>, LedgerError> {
+        self.ledger.definitions(fingerprint).await
+    }
+
+    async fn partition_states(&self, asset: &str, sink: &mut StateSink<'_>) -> Result<(), LedgerError> {
+        self.ledger.partition_states(asset, sink).await
+    }
+
+    async fn run_by_client_key(&self, client_key: &str) -> Result<Option<RunId>, LedgerError> {
+        self.ledger.run_by_client_key(client_key).await
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<RunSummary>, LedgerError> {
+        self.ledger.run(id).await
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunSummary, RunId>, LedgerError> {
+        self.ledger.runs(filter).await
+    }
+
+    async fn materializations(
+        &self,
+        query: &MaterializationQuery,
+    ) -> Result<Page<Materialization, String>, LedgerError> {
+        self.ledger.materializations(query).await
+    }
+
+    async fn attempts(
+        &self,
+        query: &AttemptQuery,
+    ) -> Result<Page<AttemptRecord, AttemptCursor>, LedgerError> {
+        self.ledger.attempts(query).await
+    }
+
+    async fn succeeded(&self, run: RunId) -> Result<Vec<PartitionSubset>, LedgerError> {
+        self.ledger.succeeded(run).await
+    }
+
+    async fn audit(&self) -> Result<AuditReport, LedgerError> {
+        self.ledger.audit().await
+    }
+}
+
+/// A coordinator that runs on such a ledger.
+struct World {
+    ledger: Arc<Silent>,
+    handle: Handle,
+    shutdown: CancellationToken,
+    running: JoinHandle<Result<(), TermError>>,
+    _folder: TempDir,
+}
+
+impl World {
+    async fn start(silent_while_loading: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::sqlite(folder.path().join("ledger.db"));
+        migrate(&address).await.unwrap();
+        let ledger = Arc::new(Silent {
+            ledger: connect(&address).await.unwrap(),
+            loading: AtomicBool::new(silent_while_loading),
+            committing: AtomicBool::new(false),
+            turn: Mutex::default(),
+            asked: Notify::new(),
+            lost: std::sync::Mutex::default(),
+        });
+        let definitions = Definitions::from_yaml("backstitch.yaml", "assets: {a: {command: [x]}}").unwrap();
+        let options = Options {
+            name: "test".to_owned(),
+            api_address: String::new(),
+            engine: engine::Options::default(),
+            keep_history: None,
+        };
+        let (shared, broker) = (Arc::clone(&ledger) as Arc<dyn Ledger>, Arc::new(InProcess::new()));
+        let coordinator = Coordinator::new(options, Arc::new(definitions), shared, broker);
+        let (handle, shutdown) = (coordinator.handle(), CancellationToken::new());
+        let running = tokio::spawn(coordinator.run(shutdown.clone()));
+        Self { ledger, handle, shutdown, running, _folder: folder }
+    }
+
+    /// Waits until the leader waits for an answer that never comes.
+    async fn until_asked(&self) {
+        timeout(SOON, self.ledger.asked.notified()).await.expect("somebody asks");
+    }
+
+    /// Submits a run once somebody leads.
+    async fn submit(&self) {
+        let submitted = async {
+            while self.handle.submit(everything()).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, submitted).await.expect("a submission is taken");
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        timeout(SOON, self.running).await.expect("it stops").unwrap().unwrap();
+    }
+}
+
+fn everything() -> Submission {
+    Submission { assets: Some("*".to_owned()), filter: Filter::All, ..Submission::default() }
+}
+
+#[tokio::test]
+async fn a_leader_stops_when_told_although_the_ledger_does_not_say_what_is_live() {
+    let world = World::start(true).await;
+    world.until_asked().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_term_that_is_lost_before_the_ledger_says_what_is_live_is_over() {
+    let world = World::start(true).await;
+    world.until_asked().await;
+    world.ledger.end_term();
+    world.submit().await;
+    assert_eq!(world.handle.epoch(), Some(Epoch(2)));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_commit_of_a_term_that_is_over_does_not_hold_up_the_next_term() {
+    let world = World::start(false).await;
+    // Somebody leads by now.
+    world.submit().await;
+    world.ledger.committing.store(true, Ordering::Relaxed);
+    let handle = world.handle.clone();
+    let unanswered = tokio::spawn(async move { handle.submit(everything()).await });
+    world.until_asked().await;
+    world.ledger.end_term();
+    world.submit().await;
+    assert!(timeout(SOON, unanswered).await.expect("an answer").unwrap().is_err());
+    world.stop().await;
+}
