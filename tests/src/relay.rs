@@ -9,10 +9,11 @@
 //! ```
 //!
 //! A relay to several servers stands for the service name of a cluster: a new connection goes to the next one that
-//! takes it.
+//! takes it. It can be led to other servers, as a service name is when a standby takes over.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -30,6 +31,8 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub struct Relay {
     address: SocketAddr,
     network: watch::Sender<Network>,
+    /// Where new connections go.
+    ports: Arc<Mutex<Vec<u16>>>,
     accepting: JoinHandle<()>,
 }
 
@@ -82,8 +85,9 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("opening a relay")?;
         let address = listener.local_addr().context("opening a relay")?;
         let (network, _) = watch::channel(Network { generation: 0, weather: Weather::Fair });
-        let accepting = tokio::spawn(accept(listener, ports, network.subscribe()));
-        Ok(Self { address, network, accepting })
+        let ports = Arc::new(Mutex::new(ports));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&ports), network.subscribe()));
+        Ok(Self { address, network, ports, accepting })
     }
 
     /// The port to connect to instead of the server's.
@@ -96,6 +100,11 @@ impl Relay {
     #[must_use]
     pub fn url(&self, url: &str, server_port: u16) -> String {
         url.replace(&format!("127.0.0.1:{server_port}"), &self.address.to_string())
+    }
+
+    /// Leads to `port` on 127.0.0.1 from now on. What is connected stays so, until it is cut.
+    pub fn lead_to(&self, port: u16) {
+        *self.ports.lock().unwrap_or_else(PoisonError::into_inner) = vec![port];
     }
 
     /// Breaks every connection that exists. New ones are fine.
@@ -140,7 +149,7 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, ports: Vec<u16>, network: watch::Receiver<Network>) {
+async fn accept(listener: TcpListener, ports: Arc<Mutex<Vec<u16>>>, network: watch::Receiver<Network>) {
     let mut turn = 0;
     while let Ok((client, _)) = listener.accept().await {
         let mut network = network.clone();
@@ -149,8 +158,9 @@ async fn accept(listener: TcpListener, ports: Vec<u16>, network: watch::Receiver
         if now.weather == Weather::Refusing {
             continue;
         }
-        turn = (turn + 1) % ports.len();
-        let in_turn: Vec<u16> = ports[turn..].iter().chain(&ports[..turn]).copied().collect();
+        let mut in_turn = ports.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        turn = (turn + 1) % in_turn.len();
+        in_turn.rotate_left(turn);
         tokio::spawn(async move {
             for port in in_turn {
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await {
