@@ -2,6 +2,8 @@
 //!
 //! Postgres refuses to run as root; as root its processes belong to the service user that the package made.
 
+mod standby;
+
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ impl Postgres {
     /// # Errors
     /// When PostgreSQL is not installed or does not start; the end of its log is part of the error.
     pub async fn start() -> Result<Self> {
-        Self::start_in(tempfile::Builder::new().prefix("backstitch-postgres-").tempdir()?).await
+        Self::start_in(folder()?).await
     }
 
     /// The same in a folder that is there: on a file system that the test has prepared.
@@ -45,19 +47,23 @@ impl Postgres {
     /// # Errors
     /// As for [`start`](Self::start).
     pub async fn start_in(folder: TempDir) -> Result<Self> {
+        let mut cluster = Self::prepare(folder)?;
+        let data = cluster.data().display().to_string();
+        let arguments =
+            ["-D", &data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
+        cluster.complete("initdb", &arguments).await?;
+        cluster.restart().await?;
+        Ok(cluster)
+    }
+
+    /// A server without data.
+    fn prepare(folder: TempDir) -> Result<Self> {
         let [port] = port::free()?;
         if let Some(user) = service_user()? {
             chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))
                 .context("giving the cluster's folder to the service user")?;
         }
-        let mut cluster = Self { programs: programs()?, folder, port, server: None };
-        let data = cluster.data().display().to_string();
-        let arguments =
-            ["-D", &data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
-        let output = cluster.program("initdb")?.args(arguments).output().await.context("running initdb")?;
-        ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-        cluster.restart().await?;
-        Ok(cluster)
+        Ok(Self { programs: programs()?, folder, port, server: None })
     }
 
     /// The cluster's port on 127.0.0.1.
@@ -157,6 +163,14 @@ impl Postgres {
         self.folder.path().join("data")
     }
 
+    /// Runs one of its programs to its end.
+    async fn complete(&self, name: &str, arguments: &[&str]) -> Result<()> {
+        let output = self.program(name)?.args(arguments).output().await;
+        let output = output.with_context(|| format!("running {name}"))?;
+        ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
     fn program(&self, name: &str) -> Result<Command> {
         let mut command = Command::new(self.programs.join(name));
         // A folder that the service user may enter.
@@ -176,6 +190,10 @@ impl Drop for Postgres {
             server.wait_blocking(DROP_PATIENCE);
         }
     }
+}
+
+fn folder() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("backstitch-postgres-").tempdir()?)
 }
 
 /// Whom the server runs as, when that is not whoever we are.

@@ -80,6 +80,12 @@ impl Process {
         Ok(Self { name: name.to_owned(), group, output })
     }
 
+    /// What the test calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {

@@ -11,13 +11,13 @@
 //! ```
 //!
 //! A relay to several servers stands for the service name of a cluster: a new connection goes to the next one that
-//! takes it.
+//! takes it. It can be led to other servers, as a service name is when a standby takes over.
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -35,6 +35,8 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub struct Relay {
     address: SocketAddr,
     network: watch::Sender<Network>,
+    /// Where new connections go.
+    ports: Arc<Mutex<Vec<u16>>>,
     accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
@@ -97,9 +99,10 @@ impl Relay {
         let address = listener.local_addr().context("opening a relay")?;
         let (network, _) =
             watch::channel(Network { generation: 0, stranded: (0, 0), weather: Weather::Fair });
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let accepting = tokio::spawn(accept(listener, ports, network.subscribe(), Arc::clone(&accepted)));
-        Ok(Self { address, network, accepted, accepting })
+        let (ports, accepted) = (Arc::new(Mutex::new(ports)), Arc::new(AtomicUsize::new(0)));
+        let accept = accept(listener, Arc::clone(&ports), network.subscribe(), Arc::clone(&accepted));
+        let accepting = tokio::spawn(accept);
+        Ok(Self { address, network, ports, accepted, accepting })
     }
 
     /// The port to connect to instead of the server's.
@@ -112,6 +115,11 @@ impl Relay {
     #[must_use]
     pub fn url(&self, url: &str, server_port: u16) -> String {
         url.replace(&format!("127.0.0.1:{server_port}"), &self.address.to_string())
+    }
+
+    /// Leads to `port` on 127.0.0.1 from now on. What is connected stays so, until it is cut.
+    pub fn lead_to(&self, port: u16) {
+        *self.ports.lock().unwrap_or_else(PoisonError::into_inner) = vec![port];
     }
 
     /// Breaks every connection that exists. New ones are fine.
@@ -173,7 +181,7 @@ impl Drop for Relay {
 
 async fn accept(
     listener: TcpListener,
-    ports: Vec<u16>,
+    ports: Arc<Mutex<Vec<u16>>>,
     network: watch::Receiver<Network>,
     accepted: Arc<AtomicUsize>,
 ) {
@@ -186,8 +194,9 @@ async fn accept(
         if now.weather == Weather::Refusing {
             continue;
         }
-        turn = (turn + 1) % ports.len();
-        let in_turn: Vec<u16> = ports[turn..].iter().chain(&ports[..turn]).copied().collect();
+        let mut in_turn = ports.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        turn = (turn + 1) % in_turn.len();
+        in_turn.rotate_left(turn);
         tokio::spawn(async move {
             for port in in_turn {
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await {

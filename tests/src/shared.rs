@@ -3,6 +3,7 @@
 //! A test that finds none fails, and says what to do: a test that passes without its server proves nothing.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -23,6 +24,9 @@ pub const AMQP_URL: &str = "BACKSTITCH_TEST_AMQP_URL";
 pub const DATABASE_URL: &str = "BACKSTITCH_TEST_DATABASE_URL";
 /// The script that runs `rabbitmqctl` on the shared node.
 pub const RABBITMQCTL: &str = "BACKSTITCH_TEST_RABBITMQCTL";
+
+/// The file to which tests that were skipped are noted.
+const SKIPPED: &str = "BACKSTITCH_TEST_SKIPPED";
 
 /// How long tests may take to end after a signal.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -78,6 +82,20 @@ pub fn amqp_url() -> Result<String> {
 /// When there is none.
 pub fn database_url() -> Result<String> {
     variable(DATABASE_URL)
+}
+
+/// Ends a test that cannot be made on this machine: it is named in the summary of `tests/run`.
+///
+/// # Errors
+/// When the note of it cannot be written.
+pub fn skipped(why: &str) -> Result<()> {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("skipped: {why}");
+    if let Some(path) = std::env::var_os(SKIPPED) {
+        let notes = fs::File::options().create(true).append(true).open(path);
+        writeln!(notes.context("noting a test that was skipped")?, "{test}: {why}")?;
+    }
+    Ok(())
 }
 
 /// Runs `rabbitmqctl` on the shared node. Nothing that changes the node for others.

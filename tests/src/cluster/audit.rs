@@ -1,12 +1,14 @@
 //! The end of every test: what has to be true once faults have stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
+use backstitch_proto::message::{REPORT_QUEUE, task_queue};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
-use super::{Cluster, PATIENCE};
+use super::{Cluster, Execution, PATIENCE};
+use crate::verify::verify;
 use crate::wait::wait_for;
 
 impl Cluster {
@@ -54,34 +56,73 @@ impl Cluster {
         ended.await.with_context(|| format!("the last that was seen of it: {last:#?}"))
     }
 
-    /// Nothing is live, no invariant is violated, and every success in the ledger was executed to its end under the
-    /// dispatch that the ledger names.
+    /// Nothing is live or on its way, every worker that runs is known, no invariant is violated in the ledger, in the
+    /// leader or at the broker, every success in the ledger was executed to its end under the dispatch that the ledger
+    /// names, and nothing began before what it needs had ended.
     ///
     /// # Errors
     /// When anything is not as it has to be.
     pub async fn audit(&mut self) -> Result<()> {
         self.heal()?;
-        let (database, broker) = (self.database_url(), self.broker_url());
-        self.run(&["verify", "--database-url", &database, "--broker-url", &broker]).await?;
-
-        let mut session = PgConnection::connect(&database).await?;
+        self.until_quiet().await?;
+        self.verify().await?;
+        let mut session = PgConnection::connect(&self.database_url()).await?;
         let live: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE finished_us IS NULL")
             .fetch_one(&mut session)
             .await?;
         ensure!(live == 0, "{live} runs are still live");
+        let journal = self.project.journal()?;
+        let ended = journal.ended();
+        for execution in &self.succeeded().await? {
+            ensure!(ended.contains(execution), "the ledger has a success that never ran: {execution:?}");
+        }
+        self.project.edges().iter().try_for_each(|(upstream, downstream)| journal.order(upstream, downstream))
+    }
+
+    /// `backstitch verify` of ledger, leader and broker, also of a cluster at work.
+    ///
+    /// # Errors
+    /// When an invariant is violated, or something cannot be looked at.
+    pub async fn verify(&self) -> Result<Value> {
+        verify(self.project.path(), &self.database_url(), &self.broker_url()).await
+    }
+
+    /// Waits until nothing is on its way: every worker that runs is known to whoever leads, and the queues of tasks and
+    /// reports hold nothing, neither waiting nor unacknowledged.
+    async fn until_quiet(&mut self) -> Result<()> {
+        let running = self
+            .workers
+            .iter_mut()
+            .filter_map(|worker| worker.process.ended().is_none().then(|| worker.process.name().to_owned()));
+        let running: BTreeSet<String> = running.collect();
+        wait_for("every worker to be known", PATIENCE, async || {
+            let known = self.leader_says("GET", "/api/workers", None).await?;
+            let names: BTreeSet<_> =
+                known.as_array()?.iter().filter_map(|known| known["name"].as_str()).collect();
+            running.iter().all(|name| names.contains(name.as_str())).then_some(())
+        })
+        .await?;
+        let mut held = None;
+        let empty = wait_for("the queues to be empty", PATIENCE, async || {
+            held = Some(self.broker.eval(messages_of_work).await);
+            held.as_ref()?.as_ref().is_ok_and(|held| held.trim() == "[]").then_some(())
+        });
+        empty.await.with_context(|| format!("the last that was seen of them: {held:?}"))
+    }
+
+    /// Executions that the ledger calls successes.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn succeeded(&self) -> Result<BTreeSet<Execution>> {
+        let mut session = PgConnection::connect(&self.database_url()).await?;
         let rows: Vec<(String, String, i64)> = sqlx::query_as(
             "SELECT a.name, t.partition_key, t.dispatch_id FROM attempts t JOIN assets a ON a.id = t.asset_id \
              WHERE t.outcome = 'succeeded'",
         )
         .fetch_all(&mut session)
         .await?;
-        let journal = self.project.journal()?;
-        let ended = journal.ended();
-        for (asset, partition, dispatch) in rows {
-            let execution = (asset, partition, dispatch as u64);
-            ensure!(ended.contains(&execution), "the ledger has a success that never ran: {execution:?}");
-        }
-        Ok(())
+        Ok(rows.into_iter().map(|(asset, partition, id)| (asset, partition, id.cast_unsigned())).collect())
     }
 
     /// Attempts in the ledger by outcome.
@@ -96,4 +137,19 @@ impl Cluster {
                 .await?;
         Ok(rows.into_iter().collect())
     }
+}
+
+/// What gives the queues of tasks and reports that hold something, waiting or unacknowledged, as their leaders know it:
+/// the statistics of a quorum queue are seconds old. Dead letters stay where they are.
+fn messages_of_work(host: &str) -> String {
+    format!(
+        "[{{Name, Messages}} || Q <- rabbit_amqqueue:list(<<\"{host}\">>), \
+         {{resource, _, queue, Name}} <- [amqqueue:get_name(Q)], \
+         Name =:= <<\"{REPORT_QUEUE}\">> orelse string:prefix(Name, \"{tasks}\") =/= nomatch, \
+         string:find(Name, \".dead\") =:= nomatch, \
+         Messages <- [lists:sum([begin {{ok, {{_, N}}, _}} = ra:leader_query(amqqueue:get_pid(Q), Of), N end || \
+         Of <- [fun rabbit_fifo:query_messages_ready/1, fun rabbit_fifo:query_messages_checked_out/1]])], \
+         Messages > 0].",
+        tasks = task_queue(""),
+    )
 }

@@ -6,11 +6,13 @@
 //! ```
 //!
 //! A test breaks something, mends it ([`Cluster::heal`]), and ends with [`Cluster::finish`] or [`Cluster::audit`]:
-//! the run has ended as it should, nothing is live, `backstitch verify` finds nothing, and every success in the
-//! ledger was really executed, under the dispatch that the ledger names.
+//! the run has ended as it should, nothing is live or on its way, `backstitch verify` finds nothing in ledger, leader
+//! and broker, every success in the ledger was really executed, under the dispatch that the ledger names, and nothing
+//! began before what it needs had ended.
 
 mod api;
 mod audit;
+mod journal;
 mod project;
 mod servers;
 
@@ -19,12 +21,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 
 pub use api::{ask, ask_text, metric};
-pub use project::{Journal, Project, key};
+pub use journal::{Execution, Journal};
+pub use project::{Project, key};
 pub use servers::{Broker, Database};
 
+use crate::clock::WallClock;
 use crate::postgres::Postgres;
 use crate::process::{Process, backstitch};
 use crate::rabbitmq::RabbitMq;
@@ -50,6 +55,8 @@ pub struct Shape {
     pub database: Database,
     /// Variables of every coordinator and worker.
     pub variables: Vec<(&'static str, String)>,
+    /// Each process has a wall clock of its own, which the test may set.
+    pub own_clocks: bool,
 }
 
 impl Default for Shape {
@@ -61,6 +68,7 @@ impl Default for Shape {
             broker: Broker::Shared,
             database: Database::Shared,
             variables: Vec::new(),
+            own_clocks: false,
         }
     }
 }
@@ -76,6 +84,8 @@ pub struct Coordinator {
     pub to_broker: Relay,
     /// Its line to Postgres.
     pub to_ledger: Relay,
+    /// Its wall clock, where each has its own.
+    pub clock: Option<WallClock>,
 }
 
 /// A worker process.
@@ -85,6 +95,8 @@ pub struct Worker {
     pub process: Process,
     /// Its line to RabbitMQ.
     pub to_broker: Relay,
+    /// Its wall clock, where each has its own.
+    pub clock: Option<WallClock>,
 }
 
 /// The whole of it. Processes end before servers.
@@ -102,6 +114,7 @@ pub struct Cluster {
     database: DatabasePlace,
     slots: u32,
     variables: Vec<(&'static str, String)>,
+    own_clocks: bool,
     /// Processes so far, so that each has a name of its own.
     started: usize,
 }
@@ -112,7 +125,7 @@ impl Cluster {
     /// # Errors
     /// When something does not start.
     pub async fn start(project: Project, shape: Shape) -> Result<Self> {
-        let Shape { coordinators, workers, slots, broker, database, variables } = shape;
+        let Shape { coordinators, workers, slots, broker, database, variables, own_clocks } = shape;
         let (broker, database) = tokio::try_join!(BrokerPlace::open(broker), DatabasePlace::open(database))?;
         let (coordinators_wanted, workers_wanted) = (coordinators, workers);
         let mut cluster = Self {
@@ -124,6 +137,7 @@ impl Cluster {
             database,
             slots,
             variables,
+            own_clocks,
             started: 0,
         };
         cluster.run(&["migrate", "--database-url", &cluster.database_url()]).await?;
@@ -157,6 +171,27 @@ impl Cluster {
         self.database.server.as_mut().context("no private database")
     }
 
+    /// Everybody is led to `standby`, as when a service name changes, and the server that they were led to is gone.
+    pub fn fail_over(&mut self, standby: Postgres) {
+        self.database.port = standby.port();
+        for coordinator in &self.coordinators {
+            coordinator.to_ledger.lead_to(standby.port());
+            coordinator.to_ledger.cut();
+        }
+        self.database.server = Some(standby);
+    }
+
+    /// Ends the session of everybody who works on the ledger: of how many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_sessions(&self) -> Result<i64> {
+        let mut session = PgConnection::connect(&self.database_url()).await?;
+        let end = "SELECT COUNT(*) FROM (SELECT pg_terminate_backend(pid) AS told FROM pg_stat_activity \
+            WHERE application_name LIKE 'backstitch %') AS sessions WHERE told";
+        sqlx::query_scalar(end).fetch_one(&mut session).await.context("ending sessions")
+    }
+
     /// Where the database is, without a relay.
     #[must_use]
     pub fn database_url(&self) -> String {
@@ -179,11 +214,12 @@ impl Cluster {
         let (database, broker) = (self.database.url(to_ledger.port()), self.broker.url(to_broker.port()));
         let arguments = ["coordinator", "--listen", "127.0.0.1:0", "--name", &name];
         let servers = ["--database-url", &database, "--broker-url", &broker];
-        let process = Process::spawn(&name, self.service(&[&arguments[..], &servers].concat())?)?;
+        let (command, clock) = self.service(&[&arguments[..], &servers].concat())?;
+        let process = Process::spawn(&name, command)?;
         let line = process.line("the API is up", PATIENCE).await?;
         let address = line.split("listening=").nth(1).and_then(|rest| rest.split_whitespace().next());
         let url = format!("http://{}", address.with_context(|| format!("no address in {line:?}"))?);
-        self.coordinators.push(Coordinator { process, url, to_broker, to_ledger });
+        self.coordinators.push(Coordinator { process, url, to_broker, to_ledger, clock });
         self.coordinators.last_mut().context("it was just added")
     }
 
@@ -195,8 +231,9 @@ impl Cluster {
         let (name, to_broker) = (self.next_name("worker"), self.line_to_broker().await?);
         let (slots, broker) = (self.slots.to_string(), self.broker.url(to_broker.port()));
         let arguments = ["worker", "--slots", &slots, "--name", &name, "--broker-url", &broker];
-        let process = Process::spawn(&name, self.service(&arguments)?)?;
-        self.workers.push(Worker { process, to_broker });
+        let (command, clock) = self.service(&arguments)?;
+        let process = Process::spawn(&name, command)?;
+        self.workers.push(Worker { process, to_broker, clock });
         self.workers.last_mut().context("it was just added")
     }
 
@@ -271,6 +308,24 @@ impl Cluster {
         None
     }
 
+    /// Asks for something else of a live run.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn change(&self, run: &str, change: Value) -> Result<()> {
+        let changed = self.leader_says("PATCH", &format!("/api/runs/{run}"), Some(&change)).await;
+        changed.map(drop).with_context(|| format!("{change} was refused"))
+    }
+
+    /// Asks for the end of a live run.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn cancel(&self, run: &str) -> Result<()> {
+        let cancelled = self.leader_says("POST", &format!("/api/runs/{run}/cancel"), None).await;
+        cancelled.map(drop).with_context(|| format!("cancelling {run} was refused"))
+    }
+
     /// Tasks of the run per state, as whoever leads counts them.
     pub async fn counts(&self, run: &str) -> Option<Value> {
         let shown = self.leader_says("GET", &format!("/api/runs/{run}"), None).await?;
@@ -333,11 +388,19 @@ impl Cluster {
         Ok(said)
     }
 
-    fn service(&self, arguments: &[&str]) -> Result<Command> {
-        let Some(program) = &self.program else { return self.command(arguments) };
-        let mut command = Command::new(program);
-        command.args(arguments);
-        Ok(self.of_project(command))
+    /// A command for a process that stays, and the clock that it goes by.
+    fn service(&self, arguments: &[&str]) -> Result<(Command, Option<WallClock>)> {
+        let mut command = match &self.program {
+            None => self.command(arguments)?,
+            Some(program) => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                self.of_project(command)
+            }
+        };
+        let clock = self.own_clocks.then(WallClock::right).transpose()?;
+        command.envs(clock.iter().flat_map(WallClock::variables));
+        Ok((command, clock))
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command> {

@@ -1,10 +1,11 @@
 //! A project whose tasks leave a trace outside of the ledger: the journal of what really ran.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
+
+use super::journal::Journal;
 
 /// What every task runs.
 const TASK: &str = include_str!("task.sh");
@@ -15,23 +16,9 @@ pub struct Project {
     folder: TempDir,
     /// Tasks of a run of everything.
     pub tasks: u64,
+    /// Pairs of assets of which the second needs the same partition of the first.
+    edges: Vec<(&'static str, &'static str)>,
 }
-
-/// What happened to one execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
-    Begin,
-    End,
-    /// It was told to stop before its end.
-    Stop,
-}
-
-/// One execution of a task: asset, partition and dispatch.
-type Execution = (String, String, u64);
-
-/// What really ran, in the order in which it happened.
-#[derive(Debug, Default)]
-pub struct Journal(Vec<(Event, Execution)>);
 
 impl Project {
     /// `assets` is the YAML of the assets, of which `count` have the partitions `slices`; there are `slices` of them.
@@ -48,7 +35,7 @@ impl Project {
         let folder = tempfile::Builder::new().prefix("backstitch-project-").tempdir()?;
         std::fs::write(folder.path().join("backstitch.yaml"), text)?;
         std::fs::write(folder.path().join("task.sh"), TASK)?;
-        Ok(Self { folder, tasks: u64::from(slices) * u64::from(count) })
+        Ok(Self { folder, tasks: u64::from(slices) * u64::from(count), edges: Vec::new() })
     }
 
     /// Two assets of `slices` partitions; the second needs the first. Each task takes `seconds`.
@@ -59,7 +46,20 @@ impl Project {
         let asset = |name: &str, more: &str| {
             format!("  {name}: {{partitions: slices, command: [sh, task.sh, sleep, \"{seconds}\"]{more}}}\n")
         };
-        Self::new(slices, 2, &(asset("first", "") + &asset("second", ", deps: [first]")))
+        let project = Self::new(slices, 2, &(asset("first", "") + &asset("second", ", deps: [first]")))?;
+        Ok(project.with_edge("first", "second"))
+    }
+
+    /// Says that `downstream` needs the same partition of `upstream`; the audit holds the journal to it.
+    #[must_use]
+    pub fn with_edge(mut self, upstream: &'static str, downstream: &'static str) -> Self {
+        self.edges.push((upstream, downstream));
+        self
+    }
+
+    /// What has been said so with [`with_edge`](Self::with_edge).
+    pub(super) fn edges(&self) -> &[(&'static str, &'static str)] {
+        &self.edges
     }
 
     /// One asset of `slices` partitions whose tasks end when the gate is opened.
@@ -100,20 +100,7 @@ impl Project {
     pub fn journal(&self) -> Result<Journal> {
         let path: PathBuf = self.folder.path().join("journal");
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let lines = text.lines().map(|line| {
-            let [event, asset, partition, _attempt, dispatch] = *line.split(' ').collect::<Vec<_>>() else {
-                bail!("a strange line in the journal: {line:?}");
-            };
-            let event = match event {
-                "begin" => Event::Begin,
-                "end" => Event::End,
-                _ => Event::Stop,
-            };
-            // An asset without partitions has one task, whose key is empty.
-            let partition = if partition == "-" { "" } else { partition };
-            Ok((event, (asset.to_owned(), partition.to_owned(), dispatch.parse()?)))
-        });
-        Ok(Journal(lines.collect::<Result<_>>()?))
+        Journal::read(&text)
     }
 }
 
@@ -121,33 +108,4 @@ impl Project {
 #[must_use]
 pub fn key(ordinal: u32) -> String {
     format!("p{ordinal:05}")
-}
-
-impl Journal {
-    /// Executions that have begun.
-    #[must_use]
-    pub fn begun(&self) -> usize {
-        self.0.iter().filter(|(event, _)| *event == Event::Begin).count()
-    }
-
-    /// Executions that have come to their end.
-    #[must_use]
-    pub fn ended(&self) -> BTreeSet<&Execution> {
-        self.0.iter().filter(|(event, _)| *event == Event::End).map(|(_, execution)| execution).collect()
-    }
-
-    /// The most executions of `asset` that ran at the same instant. For tests that kill no worker: a task that is
-    /// killed with its worker leaves no end.
-    #[must_use]
-    pub fn most_at_once(&self, asset: &str) -> usize {
-        let (mut running, mut most) = (0_usize, 0);
-        for (event, _) in self.0.iter().filter(|(_, (of, _, _))| of == asset) {
-            match event {
-                Event::Begin => running += 1,
-                Event::End | Event::Stop => running = running.saturating_sub(1),
-            }
-            most = most.max(running);
-        }
-        most
-    }
 }

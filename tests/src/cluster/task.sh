@@ -4,9 +4,10 @@
 #     sh task.sh sleep SECONDS      takes some time
 #     sh task.sh gate               takes until somebody makes the file `gate`
 #     sh task.sh poison KEY         as `sleep 0.2`, but for this key it kills its worker
+#     sh task.sh flaky SECONDS      as `sleep`, but its first attempt fails
 say() {
-    printf '%s %s %s %s %s\n' "$1" "$BACKSTITCH_ASSET" "${BACKSTITCH_PARTITION_KEY:--}" "$BACKSTITCH_ATTEMPT" \
-        "$BACKSTITCH_DISPATCH" >>journal
+    printf '%s %s %s %s %s %s\n' "$1" "$BACKSTITCH_ASSET" "${BACKSTITCH_PARTITION_KEY:--}" "$BACKSTITCH_ATTEMPT" \
+        "$BACKSTITCH_DISPATCH" "$BACKSTITCH_RUN_ID" >>journal
 }
 # Asked to stop, because its run was cancelled, its worker drains, or nobody waits for it any more.
 trap 'say stopped; exit 143' TERM
@@ -17,6 +18,10 @@ case $1 in
     poison)
         [ "$BACKSTITCH_PARTITION_KEY" != "$2" ] || kill -KILL "$PPID"
         sleep 0.2
+        ;;
+    flaky)
+        sleep "$2"
+        [ "$BACKSTITCH_ATTEMPT" != 1 ] || { say failed; exit 1; }
         ;;
 esac
 say end

@@ -74,5 +74,5 @@ async fn one_trace_follows_a_task_from_submit_to_commit_across_the_broker() -> R
     .await?;
     let made = world.materializations("readings").await?;
     ensure!(made[0]["trace_id"] == *spans[0].2, "the ledger names another trace than {spans:?}: {made}");
-    Ok(())
+    world.verify().await
 }

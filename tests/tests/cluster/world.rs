@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use backstitch_tests::postgres::Postgres;
 use backstitch_tests::process::{Process, backstitch};
 use backstitch_tests::rabbitmq::RabbitMq;
+use backstitch_tests::verify::verify;
 use backstitch_tests::wait::wait_for;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -231,7 +232,6 @@ impl World {
 
     /// The ledger holds exactly what the raw files say, and no invariant is violated.
     pub(crate) async fn audit(&self) -> Result<()> {
-        let database = self.postgres.url();
         for (asset, count) in expected::MATERIALIZATIONS {
             let listed = self.materializations(asset).await?;
             let found = listed.as_array().map_or(0, Vec::len);
@@ -239,8 +239,12 @@ impl World {
         }
         expected::check_readings(&self.materializations("readings").await?)?;
         expected::check_months(&self.materializations("monthly_report").await?)?;
-        run(["verify", "--project", self.project(), "--database-url", &database]).await?;
-        Ok(())
+        self.verify().await
+    }
+
+    /// No invariant is violated in the ledger, in the leader or at the broker.
+    pub(crate) async fn verify(&self) -> Result<()> {
+        verify(self.project(), &self.postgres.url(), &self.rabbitmq.url()).await.map(drop)
     }
 
     pub(crate) async fn materializations(&self, asset: &str) -> Result<Value> {

@@ -1,41 +1,109 @@
 //! Wall clocks that jump. Leases run on clocks that do not.
 
-use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
-use backstitch_tests::cluster::{Cluster, Project, Shape};
+use anyhow::{Context, Result, ensure};
+use backstitch_tests::clock::WallClock;
+use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
+use backstitch_tests::wait::wait_for;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// Where Debian's package `libfaketime` puts it, by architecture.
-const LIBRARIES: [&str; 2] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-];
+const HOUR_S: i64 = 3_600;
 
-/// F16. The wall clock of coordinator and workers goes an hour ahead, two hours back, and home again, in the middle
-/// of a run. `CLOCK_MONOTONIC` stays as it is, as it does when somebody sets a real clock.
+/// How far a time in the ledger may be from the clock that it was read from: for as long as anything here waits.
+const NEAR_S: i64 = 900;
+
+/// The time of the last attempt that was begun, by a worker's clock.
+const ATTEMPTS: &str = "SELECT started_us FROM attempts";
+
+/// When a dispatch that is open was made, by the leader's clock.
+const DISPATCHES: &str = "SELECT created_us FROM dispatches";
+
+/// Waits until the ledger has a time that is about `ahead_s` ahead of ours: the clock that it is from has been set.
+async fn until_told(cluster: &Cluster, times: &str, ahead_s: i64) -> Result<()> {
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    wait_for("a time of the clock that was set", PATIENCE, async || {
+        let now_s = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
+        let told: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(times)).fetch_all(&mut session).await.ok()?;
+        let near = |told_us: &i64| (told_us / 1_000_000 - now_s - ahead_s).abs() < NEAR_S;
+        told.iter().any(near).then_some(())
+    })
+    .await
+    .with_context(|| format!("{times}, {ahead_s} s ahead"))
+}
+
+/// The clocks of the processes of a cluster: one worker, the leader, everybody.
+fn clocks(cluster: &Cluster) -> Result<[Vec<&WallClock>; 3]> {
+    let workers = cluster.workers.iter().map(|worker| worker.clock.as_ref());
+    let leader = cluster.coordinators.iter().map(|coordinator| coordinator.clock.as_ref());
+    let leader: Vec<&WallClock> = leader.collect::<Option<_>>().context("a clock of its own")?;
+    let workers: Vec<&WallClock> = workers.collect::<Option<_>>().context("a clock of its own")?;
+    let all = workers.iter().chain(&leader).copied().collect();
+    Ok([workers[..1].to_vec(), leader, all])
+}
+
+/// F16. In the middle of a run the wall clock of one worker goes an hour ahead, then only the leader's two hours, then
+/// everybody's a day ahead and an hour back. Each is seen in the ledger before the next one comes.
 #[tokio::test]
-async fn a_wall_clock_that_jumps_an_hour_loses_no_lease_and_no_task() -> Result<()> {
-    let library = LIBRARIES.iter().find(|path| Path::new(path).exists());
-    let library = library.ok_or_else(|| anyhow::anyhow!("libfaketime is not installed: run tests/run"))?;
-    let folder = tempfile::tempdir()?;
-    let offset = folder.path().join("offset");
-    std::fs::write(&offset, "+0\n")?;
-    let variables = vec![
-        ("LD_PRELOAD", (*library).to_owned()),
-        ("FAKETIME_TIMESTAMP_FILE", offset.display().to_string()),
-        ("FAKETIME_NO_CACHE", "1".to_owned()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ];
-    let shape = Shape { variables, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::chain(150, "0.05")?, shape).await?;
+async fn wall_clocks_that_jump_lose_no_lease_and_no_task() -> Result<()> {
+    let shape = Shape { own_clocks: true, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(250, "0.1")?, shape).await?;
     let run = cluster.submit().await?;
-    for (succeeded, jump) in [(40, "+3600\n"), (100, "-3600\n"), (160, "+86400\n"), (220, "+0\n")] {
-        cluster.until_succeeded(&run, succeeded).await?;
-        std::fs::write(&offset, jump)?;
+    cluster.until_succeeded(&run, 20).await?;
+    for (whose, ahead_s, told) in [
+        (0, HOUR_S, ATTEMPTS),
+        (1, 2 * HOUR_S, DISPATCHES),
+        (2, 24 * HOUR_S, ATTEMPTS),
+        (2, 24 * HOUR_S, DISPATCHES),
+        (2, -HOUR_S, ATTEMPTS),
+    ] {
+        let [one_worker, leader, all] = clocks(&cluster)?;
+        all.iter().try_for_each(|clock| clock.set(0))?;
+        [one_worker, leader, all][whose].iter().try_for_each(|clock| clock.set(ahead_s))?;
+        until_told(&cluster, told, ahead_s).await?;
     }
+    let counts = cluster.counts(&run).await.context("the run")?;
+    ensure!(counts["succeeded"] != cluster.project.tasks, "the run had ended before the last clock was set");
     cluster.until_ended(&run).await?;
     ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "a jump was taken for silence");
-    cluster.finish(&run).await?;
+    cluster.finish_each_once(&run).await?;
     ensure!(cluster.outcomes().await?.len() == 1, "{:?}", cluster.outcomes().await?);
     Ok(())
+}
+
+/// F16, F20. A worker remembers what was cancelled with a time of its own clock. Whether that is ahead or behind, what
+/// runs is stopped, and nothing of the run that takes the rest up is.
+#[tokio::test]
+async fn a_cancel_under_a_wrong_clock_stops_what_was_made_before_it_and_nothing_after() -> Result<()> {
+    const TASKS: u32 = 12;
+    let shape = Shape { workers: 1, own_clocks: true, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(TASKS)?, shape).await?;
+    for ahead_s in [HOUR_S, -HOUR_S] {
+        let clock = cluster.workers[0].clock.as_ref().context("a clock of its own")?;
+        clock.set(ahead_s)?;
+        // One that ends, so that the ledger tells what time the worker has.
+        cluster.project.open_gate()?;
+        let told = cluster.submit().await?;
+        until_told(&cluster, ATTEMPTS, ahead_s).await?;
+        cluster.until_ended(&told).await?;
+        cluster.project.close_gate()?;
+
+        let begun = cluster.project.journal()?.begun();
+        let run = cluster.submit().await?;
+        cluster.until_begun(begun + 2).await?;
+        cluster.cancel(&run).await?;
+        let ended = cluster.until_ended(&run).await?;
+        ensure!(ended["status"] == "cancelled" && ended["counts"]["cancelled"] == TASKS, "{ended:#}");
+
+        let rest = cluster.leader_says("POST", &format!("/api/runs/{run}/retry"), None).await;
+        let rest = rest.context("a retry was refused")?;
+        let rest = rest["run"].as_str().context("a run")?;
+        cluster.project.open_gate()?;
+        let ended = cluster.until_ended(rest).await?;
+        ensure!(ended["status"] == "succeeded" && ended["counts"]["succeeded"] == TASKS, "{ended:#}");
+        let stopped = cluster.project.journal()?.stopped_of(rest);
+        ensure!(stopped == 0, "{stopped} tasks of the run that took up the rest were stopped");
+        cluster.project.close_gate()?;
+    }
+    cluster.audit().await
 }

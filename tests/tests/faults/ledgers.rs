@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use backstitch_tests::cluster::{Cluster, Database, PATIENCE, Project, Shape};
 use backstitch_tests::postgres::Postgres;
+use backstitch_tests::shared::skipped;
 use backstitch_tests::wait::wait_for;
 use sqlx::{Connection, PgConnection};
 
@@ -24,15 +25,45 @@ async fn a_database_that_crashes_or_ends_every_session_loses_nothing_and_stops_n
     }
     cluster.until_succeeded(&run, 240).await?;
     for _ in 0..20 {
-        let mut session = PgConnection::connect(&cluster.database_url()).await?;
-        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'backstitch %'")
-            .execute(&mut session)
-            .await?;
+        // Whoever leads has at least the session that it leads with.
+        let session = async || (leader_sessions(&cluster).await.ok()? > 0).then_some(());
+        wait_for("a leader's session", PATIENCE, session).await?;
+        let ended = cluster.end_sessions().await?;
+        ensure!(ended > 0, "no session was ended");
     }
-    for coordinator in &mut cluster.coordinators {
-        let ended = coordinator.process.ended();
-        ensure!(ended.is_none(), "a coordinator left: {ended:?}");
+    everybody_is_there(&mut cluster)?;
+    cluster.finish(&run).await
+}
+
+async fn leader_sessions(cluster: &Cluster) -> Result<i64> {
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    let count = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name LIKE 'backstitch leader %'";
+    Ok(sqlx::query_scalar(count).fetch_one(&mut session).await?)
+}
+
+fn everybody_is_there(cluster: &mut Cluster) -> Result<()> {
+    let coordinators = cluster.coordinators.iter_mut().map(|coordinator| &mut coordinator.process);
+    for process in coordinators.chain(cluster.workers.iter_mut().map(|worker| &mut worker.process)) {
+        ensure!(process.ended().is_none(), "{} left:\n{}", process.name(), process.output());
     }
+    Ok(())
+}
+
+/// F4. The server is lost for good, with everything that only it had; its synchronous standby has every commit.
+#[tokio::test]
+async fn a_standby_database_takes_over() -> Result<()> {
+    let primary = Postgres::start().await?;
+    let standby = primary.start_standby().await?;
+    let database = Database::Given(Box::new(primary));
+    let shape = Shape { coordinators: 2, database, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(120, "0.05")?, shape).await?;
+    let run = cluster.submit().await?;
+    cluster.until_succeeded(&run, 80).await?;
+    cluster.postgres()?.kill().await?;
+    standby.promote().await?;
+    cluster.fail_over(standby);
+    cluster.until_succeeded(&run, 160).await?;
+    everybody_is_there(&mut cluster)?;
     cluster.finish(&run).await
 }
 
@@ -87,8 +118,7 @@ impl Drop for SmallDisk {
 #[tokio::test]
 async fn a_database_with_a_full_disk_loses_nothing_once_there_is_room() -> Result<()> {
     let Some(disk) = SmallDisk::mount(160)? else {
-        eprintln!("skipped: only root can mount a small file system for the database");
-        return Ok(());
+        return skipped("only root can mount a small file system for the database");
     };
     let folder = tempfile::Builder::new().prefix("data-").tempdir_in(disk.path())?;
     let database = Database::Given(Box::new(Postgres::start_in(folder).await?));
@@ -118,27 +148,57 @@ async fn a_database_with_a_full_disk_loses_nothing_once_there_is_room() -> Resul
     Ok(())
 }
 
-/// F17. A reader that stays in its transaction, and every connection that the server has left taken.
+/// F17. A reader that stays in its transaction, and every connection that the server has left taken. The session that
+/// commits ends meanwhile: there is no room for another until somebody leaves.
 #[tokio::test]
 async fn readers_that_never_leave_and_no_free_connection_do_not_stop_a_run() -> Result<()> {
-    let mut cluster =
-        Cluster::start(Project::chain(150, "0.03")?, Shape { database: Database::Own, ..Shape::default() })
-            .await?;
+    let shape = Shape { database: Database::Own, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(150, "0.03")?, shape).await?;
     let url = cluster.database_url();
     let mut idle = PgConnection::connect(&url).await?;
     sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ").execute(&mut idle).await?;
     sqlx::query("SELECT COUNT(*) FROM attempts").execute(&mut idle).await?;
     let run = cluster.submit().await?;
     cluster.until_succeeded(&run, 50).await?;
+    let mut taken = take_every_connection(&url).await?;
+    // Nobody can open a connection: the ones that are open have to do.
+    cluster.until_succeeded(&run, 120).await?;
+    let more = wait_for("the place of the session that commits", PATIENCE, async || {
+        Some(take_place_of_writer(taken.last_mut()?, &url).await).filter(|more| !matches!(more, Ok(None)))
+    });
+    let mut more = more.await?.context("ending the session that commits")?;
+    // Nobody commits now, until there is a place again.
+    drop(more.as_mut().and_then(Vec::pop));
+    cluster.until_succeeded(&run, 220).await?;
+    drop((taken, more));
+    cluster.finish(&run).await?;
+    let tasks = i64::try_from(cluster.project.tasks)?;
+    // A row that every commit changed would have a dead version of each commit, under this reader.
+    for (table, most) in [("leadership", 10), ("dispatches", tasks)] {
+        let dead = "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = $1";
+        let mut session = PgConnection::connect(&url).await?;
+        let dead: i64 = sqlx::query_scalar(dead).bind(table).fetch_one(&mut session).await?;
+        ensure!(dead <= most, "{table} has {dead} dead versions of rows");
+    }
+    sqlx::query("COMMIT").execute(&mut idle).await?;
+    Ok(())
+}
+
+/// Ends the sessions that commit and takes their places, unless their program is quicker.
+async fn take_place_of_writer(session: &mut PgConnection, url: &str) -> Result<Option<Vec<PgConnection>>> {
+    let end =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'backstitch writer'";
+    let writers = sqlx::query(end).execute(session).await?.rows_affected();
+    let taken = take_every_connection(url).await?;
+    Ok((writers > 0 && !taken.is_empty()).then_some(taken))
+}
+
+/// Connects as often as the server allows.
+async fn take_every_connection(url: &str) -> Result<Vec<PgConnection>> {
     let mut taken = Vec::new();
-    while let Ok(connection) = PgConnection::connect(&url).await {
+    while let Ok(connection) = PgConnection::connect(url).await {
         taken.push(connection);
         ensure!(taken.len() < 1_000, "the server has no limit");
     }
-    // Nobody can open a connection: the ones that are open have to do, and one that breaks waits for its turn.
-    cluster.until_succeeded(&run, 200).await?;
-    drop(taken);
-    cluster.finish(&run).await?;
-    sqlx::query("COMMIT").execute(&mut idle).await?;
-    Ok(())
+    Ok(taken)
 }

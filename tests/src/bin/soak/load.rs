@@ -1,21 +1,56 @@
 //! Runs that come, and people who change their minds.
 
 use anyhow::{Context, Result, ensure};
-use backstitch_tests::cluster::{Cluster, key};
+use backstitch_tests::cluster::{Cluster, Execution, PATIENCE, Project, key};
+use backstitch_tests::wait::wait_for;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
-use super::SLICES;
+use super::fault::replace_what_is_gone;
+
+/// Partitions of each asset. Runs are of parts of them.
+const SLICES: u32 = 300;
+
+/// Partitions of one run at most, of chains and of the others.
+const RUN_SLICES_MAX: u32 = 150;
 
 /// Runs that are live at once, about. More only wait for each other.
 const LIVE_MAX: usize = 3;
+
+/// Slots of the pool.
+const POOL: usize = 3;
+
+/// The partition that kills its worker.
+const POISON: u32 = 1;
+
+/// What runs may be of; chains come more often.
+const SELECTIONS: [&str; 6] = ["+second", "flaky", "pooled", "deadly", "+second", "+second"];
+
+/// A chain, tasks whose first attempt fails, a pool, and a task that kills its worker.
+pub(super) fn project() -> Result<Project> {
+    let assets = format!(
+        "  first: {{partitions: slices, command: [sh, task.sh, sleep, \"0.1\"]}}\n  \
+           second: {{partitions: slices, deps: [first], command: [sh, task.sh, sleep, \"0.1\"]}}\n  \
+           flaky: {{partitions: slices, command: [sh, task.sh, flaky, \"0.05\"], \
+                    retries: {{max_retries: 2, delay: 200ms, jitter: full}}}}\n  \
+           pooled: {{partitions: slices, pool: narrow, command: [sh, task.sh, sleep, \"0.1\"]}}\n  \
+           deadly: {{partitions: {{kind: static, keys: [{}]}}, command: [sh, task.sh, poison, {}]}}\n\
+         pools: {{narrow: {POOL}}}\n",
+        (0..5).map(key).collect::<Vec<_>>().join(", "),
+        key(POISON),
+    );
+    let project = Project::new(SLICES, 4, &assets)?.with_edge("first", "second");
+    project.open_gate()?;
+    Ok(project)
+}
 
 /// What was submitted.
 #[derive(Default)]
 pub(super) struct Load {
     live: Vec<String>,
+    submitted: usize,
     ended: usize,
 }
 
@@ -31,15 +66,7 @@ impl Load {
         }
         self.live = live;
         if self.live.len() < LIVE_MAX {
-            let first = rng.random_range(0..SLICES - 1);
-            let last = rng.random_range(first..SLICES.min(first + 150));
-            let submission = json!({
-                "assets": "*",
-                "partitions": format!("{}...{}", key(first), key(last)),
-                "filter": "all",
-                "priority": rng.random_range(-2..3),
-                "max_parallel": rng.random_bool(0.3).then_some(4),
-            });
+            let submission = self.submission(rng);
             self.live.push(cluster.submit_as(submission).await?);
             return Ok(());
         }
@@ -56,17 +83,38 @@ impl Load {
         Ok(())
     }
 
-    /// Lets every run end. How many there were.
+    /// Each selection in turn, so that a short soak has all of them.
+    fn submission(&mut self, rng: &mut StdRng) -> Value {
+        let assets = SELECTIONS[self.submitted % SELECTIONS.len()];
+        self.submitted += 1;
+        let first = rng.random_range(0..SLICES - 1);
+        let last = rng.random_range(first..SLICES.min(first + RUN_SLICES_MAX));
+        // Of those that kill workers there are few.
+        let partitions = (assets != "deadly").then(|| format!("{}...{}", key(first), key(last)));
+        json!({
+            "assets": assets,
+            "partitions": partitions,
+            "filter": "all",
+            "priority": rng.random_range(-2..3),
+            "max_parallel": rng.random_bool(0.3).then_some(4),
+        })
+    }
+
+    /// Lets every run end, with workers in place of those that tasks kill. How many runs there were.
     pub(super) async fn end(self, cluster: &mut Cluster) -> Result<usize> {
-        cluster.heal()?;
-        let Self { live, mut ended } = self;
+        let Self { live, mut ended, .. } = self;
         for run in live {
             let path = format!("/api/runs/{run}");
             let free = json!({ "paused": false, "max_parallel": 0 });
             _ = cluster.leader_says("PATCH", &path, Some(&free)).await;
-            let shown = cluster.until_ended(&run).await?;
-            let counts = &shown["counts"];
-            let count = |name: &str| counts[name].as_u64().context("a count");
+            let shown = wait_for("the run to end", PATIENCE, async || {
+                if let Err(error) = replace_what_is_gone(cluster).await {
+                    return Some(Err(error));
+                }
+                cluster.leader_says("GET", &path, None).await.filter(is_over).map(Ok)
+            });
+            let shown = shown.await??;
+            let count = |name: &str| shown["counts"][name].as_u64().context("a count");
             let terminal = count("succeeded")? + count("failed")? + count("skipped")? + count("cancelled")?;
             ensure!(terminal == count("targeted")?, "{shown:#}");
             ended += 1;
@@ -77,4 +125,22 @@ impl Load {
 
 fn is_over(shown: &Value) -> bool {
     matches!(shown["status"].as_str(), Some("succeeded" | "failed" | "cancelled"))
+}
+
+/// What tasks and ledger say of pool and retries. An execution that nobody waits for any more, because its worker was
+/// given up, has left its place in the pool to another; what the ledger calls a success had its place to its end.
+pub(super) async fn check(cluster: &Cluster) -> Result<()> {
+    let (journal, succeeded) = (cluster.project.journal()?, cluster.succeeded().await?);
+    let counts = |execution: &Execution| execution.0 == "pooled" && succeeded.contains(execution);
+    let most = journal.most_at_once(counts);
+    ensure!(most <= POOL, "{most} tasks of a pool of {POOL} ran at the same instant");
+    ensure!(most > 0, "nothing of the pool ever succeeded");
+    let outcomes = cluster.outcomes().await?;
+    for outcome in ["succeeded", "failed"] {
+        ensure!(
+            outcomes.get(outcome).is_some_and(|attempts| *attempts > 0),
+            "nothing ever {outcome}: {outcomes:?}"
+        );
+    }
+    Ok(())
 }

@@ -1,0 +1,80 @@
+//! Processes that die, are told to stop, stand still, or have another time.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rand::Rng;
+use rand::seq::IndexedRandom;
+
+use super::fault::Strike;
+
+/// Longer than any process of ours takes to stop.
+const STOP: Duration = Duration::from_secs(60);
+
+/// How far a wall clock may be ahead, seconds.
+const AHEAD_S: [i64; 5] = [0, 3_600, -3_600, 86_400, -86_400];
+
+pub(super) async fn kill_worker(strike: &mut Strike<'_>) -> Result<()> {
+    let worker = strike.rng.random_range(0..strike.cluster.workers.len());
+    strike.cluster.workers[worker].process.kill().await
+}
+
+pub(super) async fn terminate_workers(strike: &mut Strike<'_>) -> Result<()> {
+    let last = strike.rng.random_range(0..strike.cluster.workers.len());
+    let workers = &mut strike.cluster.workers[..=last];
+    // One that a task has killed meanwhile is no worker that was told to stop.
+    let mut told: Vec<_> = workers
+        .iter_mut()
+        .filter_map(|worker| {
+            let process = &mut worker.process;
+            process.ended().is_none().then_some(process)
+        })
+        .collect();
+    for process in &mut told {
+        process.terminate()?;
+    }
+    for process in told {
+        let status = process.wait(STOP).await?;
+        let killed = std::os::unix::process::ExitStatusExt::signal(&status).is_some();
+        ensure!(status.success() || killed, "a worker that was told to stop ended with {status}");
+    }
+    Ok(())
+}
+
+pub(super) async fn freeze_worker(strike: &mut Strike<'_>) -> Result<()> {
+    let worker = strike.rng.random_range(0..strike.cluster.workers.len());
+    strike.cluster.workers[worker].process.freeze()?;
+    strike.stay_broken(1.0).await;
+    Ok(())
+}
+
+pub(super) async fn kill_coordinator(strike: &mut Strike<'_>) -> Result<()> {
+    let coordinator = strike.rng.random_range(0..strike.cluster.coordinators.len());
+    strike.cluster.coordinators.remove(coordinator).process.kill().await
+}
+
+pub(super) async fn terminate_coordinator(strike: &mut Strike<'_>) -> Result<()> {
+    let coordinator = strike.rng.random_range(0..strike.cluster.coordinators.len());
+    let mut told = strike.cluster.coordinators.remove(coordinator);
+    told.process.terminate()?;
+    let status = told.process.wait(STOP).await?;
+    ensure!(status.success(), "a coordinator that was told to stop ended with {status}");
+    Ok(())
+}
+
+pub(super) async fn freeze_coordinator(strike: &mut Strike<'_>) -> Result<()> {
+    let coordinator = strike.rng.random_range(0..strike.cluster.coordinators.len());
+    strike.cluster.coordinators[coordinator].process.freeze()?;
+    strike.stay_broken(1.0).await;
+    Ok(())
+}
+
+/// Sets the wall clock of one process. It stays so.
+pub(super) fn set_clock(strike: &mut Strike<'_>) -> Result<()> {
+    let coordinators =
+        strike.cluster.coordinators.iter().filter_map(|coordinator| coordinator.clock.as_ref());
+    let workers = strike.cluster.workers.iter().filter_map(|worker| worker.clock.as_ref());
+    let clocks: Vec<_> = coordinators.chain(workers).collect();
+    let ahead_s = *AHEAD_S.choose(strike.rng).unwrap_or(&0);
+    clocks.choose(strike.rng).context("nobody has a clock of its own")?.set(ahead_s)
+}

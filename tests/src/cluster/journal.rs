@@ -1,0 +1,181 @@
+//! What really ran, as the tasks themselves say: the witness beside the ledger.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail, ensure};
+
+/// What happened to one execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Begin,
+    End,
+    /// It failed, or was told to stop before its end.
+    Stop,
+}
+
+/// One execution of a task: asset, partition and dispatch.
+pub type Execution = (String, String, u64);
+
+/// A line that a task has written.
+#[derive(Clone, Debug)]
+struct Line {
+    event: Event,
+    execution: Execution,
+    run: String,
+}
+
+/// What really ran, in the order in which it happened.
+#[derive(Debug, Default)]
+pub struct Journal(Vec<Line>);
+
+impl Journal {
+    /// What `task.sh` has written.
+    pub(super) fn read(text: &str) -> Result<Self> {
+        Ok(Self(text.lines().map(line).collect::<Result<_>>()?))
+    }
+
+    /// Lines so far: a place to read on from.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing has run.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What happened after the first `lines` of it.
+    #[must_use]
+    pub fn after(mut self, lines: usize) -> Self {
+        Self(self.0.split_off(lines.min(self.0.len())))
+    }
+
+    /// What happened before the first execution of `asset` began; absent while none has.
+    #[must_use]
+    pub fn before(mut self, asset: &str) -> Option<Self> {
+        let begins = |line: &Line| line.event == Event::Begin && line.execution.0 == asset;
+        let first = self.0.iter().position(begins)?;
+        self.0.truncate(first);
+        Some(self)
+    }
+
+    /// Executions that have begun.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.0.iter().filter(|line| line.event == Event::Begin).count()
+    }
+
+    /// Executions of `asset` that have begun.
+    #[must_use]
+    pub fn begun_of(&self, asset: &str) -> usize {
+        self.0.iter().filter(|line| line.event == Event::Begin && line.execution.0 == asset).count()
+    }
+
+    /// Executions of this run that failed or were stopped before their end.
+    #[must_use]
+    pub fn stopped_of(&self, run: &str) -> usize {
+        self.0.iter().filter(|line| line.event == Event::Stop && line.run == run).count()
+    }
+
+    /// Executions that have come to their end.
+    #[must_use]
+    pub fn ended(&self) -> BTreeSet<&Execution> {
+        self.0.iter().filter(|line| line.event == Event::End).map(|line| &line.execution).collect()
+    }
+
+    /// The most executions that ran at the same instant, of those that `count`. One that is killed with its worker
+    /// leaves no end, so a test that kills workers leaves such executions out.
+    #[must_use]
+    pub fn most_at_once(&self, count: impl Fn(&Execution) -> bool) -> usize {
+        let (mut running, mut most) = (BTreeSet::new(), 0);
+        for line in self.0.iter().filter(|line| count(&line.execution)) {
+            match line.event {
+                Event::Begin => running.insert(&line.execution),
+                Event::End | Event::Stop => running.remove(&line.execution),
+            };
+            most = most.max(running.len());
+        }
+        most
+    }
+
+    /// ORDER: `downstream` began in no run before the same partition of `upstream` had ended in it, if that was part
+    /// of the run.
+    ///
+    /// # Errors
+    /// When it did.
+    pub fn order(&self, upstream: &str, downstream: &str) -> Result<()> {
+        let (mut begun, mut ended, mut early) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for Line { event, execution: (asset, partition, _), run } in &self.0 {
+            let task = (run, partition);
+            match event {
+                Event::Begin if asset == downstream && !ended.contains(&task) => _ = early.insert(task),
+                Event::Begin if asset == upstream => _ = begun.insert(task),
+                Event::End if asset == upstream => _ = ended.insert(task),
+                _ => {}
+            }
+        }
+        // What was up to date before the run is not part of it.
+        let early: Vec<_> = early.intersection(&begun).collect();
+        ensure!(
+            early.is_empty(),
+            "{downstream} began before what it needs of {upstream} had ended: {early:?}"
+        );
+        Ok(())
+    }
+}
+
+fn line(line: &str) -> Result<Line> {
+    let [event, asset, partition, _attempt, dispatch, run] = *line.split(' ').collect::<Vec<_>>() else {
+        bail!("a strange line in the journal: {line:?}");
+    };
+    let event = match event {
+        "begin" => Event::Begin,
+        "end" => Event::End,
+        _ => Event::Stop,
+    };
+    // An asset without partitions has one task, whose key is empty.
+    let partition = if partition == "-" { "" } else { partition };
+    Ok(Line {
+        event,
+        execution: (asset.to_owned(), partition.to_owned(), dispatch.parse()?),
+        run: run.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(lines: &str) -> Result<Journal> {
+        Journal::read(&lines.replace('|', "\n"))
+    }
+
+    #[test]
+    fn an_execution_counts_from_its_begin_to_its_end() -> Result<()> {
+        let journal =
+            journal("begin a x 1 1 r|begin a y 1 2 r|end a x 1 1 r|begin b z 1 3 r|stopped a y 1 2 r")?;
+        assert_eq!(journal.most_at_once(|_| true), 2);
+        assert_eq!(journal.most_at_once(|(asset, _, _)| asset == "b"), 1);
+        assert_eq!((journal.begun(), journal.begun_of("a"), journal.ended().len()), (3, 2, 1));
+        assert_eq!(journal.before("b").map(|before| before.begun()), Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn what_begins_before_its_upstream_of_the_same_run_has_ended_is_found() -> Result<()> {
+        let sound = "begin u x 1 1 r|end u x 1 1 r|begin d x 1 2 r";
+        journal(sound)?.order("u", "d")?;
+        // Another run, which only has the downstream asset.
+        journal(&format!("{sound}|begin d x 1 3 s"))?.order("u", "d")?;
+        for early in
+            ["begin u x 1 1 r|begin d x 1 2 r|end u x 1 1 r", "begin d x 1 2 r|begin u x 1 1 r|end u x 1 1 r"]
+        {
+            assert!(journal(early)?.order("u", "d").is_err(), "{early}");
+        }
+        let of_another_run = journal(&format!("{sound}|begin u x 1 3 s|begin d x 1 4 s|end u x 1 3 s"))?;
+        assert!(of_another_run.order("u", "d").is_err());
+        Ok(())
+    }
+}
