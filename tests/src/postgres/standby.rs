@@ -15,13 +15,16 @@ impl Postgres {
     /// # Errors
     /// When it does not start or does not follow.
     pub async fn start_standby(&self) -> Result<Self> {
+        // It listens before it serves.
+        let mut session =
+            wait_for("the server to serve", SOON, async || PgConnection::connect(&self.url()).await.ok())
+                .await?;
         let mut standby = Self::prepare(folder()?)?;
         let (port, data) = (self.port.to_string(), standby.data().display().to_string());
         let copy =
             ["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-D", &data, "-c", "fast", "-R", "--no-sync"];
         standby.complete("pg_basebackup", &copy).await?;
         standby.restart().await?;
-        let mut session = PgConnection::connect(&self.url()).await?;
         sqlx::raw_sql("ALTER SYSTEM SET synchronous_standby_names = '*'").execute(&mut session).await?;
         sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut session).await?;
         wait_for("the standby to follow every commit", SOON, async || {
