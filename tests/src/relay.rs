@@ -4,7 +4,8 @@
 //!   program ──▶ relay ──▶ server        cut:       the connections that exist break; new ones are fine
 //!                                       refuse:    all break, and new ones break at once
 //!                                       silence:   all stay open, and nothing passes (a pulled cable)
-//!                                       half-open: all stay open, and one side is not heard any more
+//!                                       half-open: all stay open, and one side is not heard any more; at once, or from
+//!                                                  certain words of the program on
 //!                                       delay:     everything passes, later
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -47,6 +49,8 @@ enum Weather {
     Silent,
     /// Nothing that this side says is heard.
     HalfOpen(Side),
+    /// The same, on a connection on which the program says this.
+    HalfOpenFrom(Side, &'static str),
     Slow(Duration),
 }
 
@@ -60,8 +64,14 @@ pub enum Side {
 }
 
 impl Weather {
-    fn holds_back(self, from: Side) -> bool {
-        self == Self::Silent || self == Self::HalfOpen(from)
+    /// Whether what `from` says does not pass on a connection on which the program `said` certain words.
+    fn holds_back(self, from: Side, said: bool) -> bool {
+        match self {
+            Self::Silent => true,
+            Self::HalfOpen(side) => side == from,
+            Self::HalfOpenFrom(side, _) => side == from && said,
+            Self::Fair | Self::Refusing | Self::Slow(_) => false,
+        }
     }
 }
 
@@ -122,9 +132,23 @@ impl Relay {
         self.network.send_modify(|network| network.weather = Weather::HalfOpen(side));
     }
 
+    /// As [`half_open`](Self::half_open), but each connection is whole until the program says `words` on it. Those do
+    /// not pass if it is the program that is not heard; otherwise they do, and exactly their answer is missing.
+    pub fn half_open_from(&self, side: Side, words: &'static str) {
+        self.network.send_modify(|network| network.weather = Weather::HalfOpenFrom(side, words));
+    }
+
     /// Holds everything back for `delay`, chunk by chunk.
     pub fn delay(&self, delay: Duration) {
         self.network.send_modify(|network| network.weather = Weather::Slow(delay));
+    }
+
+    /// Breaks every connection with what was held back on it, and lets new ones pass.
+    pub fn restore_anew(&self) {
+        self.network.send_modify(|network| {
+            network.generation += 1;
+            network.weather = Weather::Fair;
+        });
     }
 
     /// Lets everything pass again. What was held back passes first.
@@ -166,13 +190,13 @@ async fn accept(listener: TcpListener, ports: Vec<u16>, network: watch::Receiver
 async fn join(client: TcpStream, server: TcpStream, generation: u64, mut network: watch::Receiver<Network>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let passing = network.clone();
+    let (passing, said) = (network.clone(), AtomicBool::new(false));
     tokio::select! {
         // First: what was held back when the connection was cut must not slip through.
         biased;
         _ = network.wait_for(|network| network.generation > generation) => {}
-        _ = carry(Side::Program, from_client, to_server, passing.clone()) => {}
-        _ = carry(Side::Server, from_server, to_client, passing.clone()) => {}
+        _ = carry(Side::Program, from_client, to_server, passing.clone(), &said) => {}
+        _ = carry(Side::Server, from_server, to_client, passing.clone(), &said) => {}
     }
 }
 
@@ -181,11 +205,20 @@ async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut network: watch::Receiver<Network>,
+    said: &AtomicBool,
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let bytes = from.read(&mut chunk).await?;
-        let weather = match network.wait_for(|network| !network.weather.holds_back(side)).await {
+        // Noted before anything passes, so before there is an answer.
+        if let Weather::HalfOpenFrom(_, words) = network.borrow().weather
+            && side == Side::Program
+            && says(&chunk[..bytes], words)
+        {
+            said.store(true, Ordering::Relaxed);
+        }
+        let passes = |network: &Network| !network.weather.holds_back(side, said.load(Ordering::Relaxed));
+        let weather = match network.wait_for(passes).await {
             Ok(network) => network.weather,
             // The relay is gone.
             Err(_) => return Ok(()),
@@ -198,4 +231,9 @@ async fn carry(
         }
         to.write_all(&chunk[..bytes]).await?;
     }
+}
+
+/// Whether `words` are in a chunk. Words that two chunks share are not found: these are for words of a line.
+fn says(chunk: &[u8], words: &str) -> bool {
+    chunk.windows(words.len()).any(|window| window == words.as_bytes())
 }
