@@ -3,7 +3,7 @@
 //! - [`rabbitmq`], [`postgres`]: private servers that a test may start, stop, kill, freeze and restart.
 //! - [`relay`]: a TCP relay between a program and a server, to cut, delay or silence the network.
 //! - [`cluster`]: a running Backstitch between them, with a relay on every line and a journal of what really ran.
-//! - [`process`]: the programs under test, with their output and every signal.
+//! - [`process`]: the programs under test, with their output and every signal; [`usage`]: what they take of the machine.
 //! - [`wait`]: waiting for something to become true, with a deadline. Nothing here sleeps and hopes.
 //!
 //! Tests that only need *a* server use the one that `tests/run` started for all of them ([`shared`]); they keep out of
@@ -18,4 +18,5 @@ pub mod process;
 pub mod rabbitmq;
 pub mod relay;
 pub mod shared;
+pub mod usage;
 pub mod wait;

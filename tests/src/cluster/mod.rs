@@ -11,6 +11,7 @@
 
 mod api;
 mod audit;
+mod progress;
 mod project;
 mod servers;
 
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 pub use api::{ask, ask_text, metric};
+pub use progress::Depth;
 pub use project::{Journal, Project, key};
 pub use servers::{Broker, Database};
 

@@ -55,6 +55,15 @@ impl BrokerPlace {
         Ok(Self { nodes: Vec::new(), ports: vec![port_of(&shared::amqp_url()?)?], host })
     }
 
+    /// Runs `rabbitmqctl eval` with what `expression` makes of the name of our virtual host.
+    pub(super) async fn eval(&self, expression: impl FnOnce(&str) -> String) -> Result<String> {
+        let expression = expression(if self.host == "%2f" { "/" } else { &self.host });
+        match self.nodes.first() {
+            Some(node) => node.ctl(["eval", &expression]).await,
+            None => shared::rabbitmqctl(["eval", &expression]).await,
+        }
+    }
+
     pub(super) fn url(&self, port: u16) -> String {
         format!("amqp://guest:guest@127.0.0.1:{port}/{}", self.host)
     }
