@@ -10,5 +10,6 @@ mod limits;
 mod messages;
 mod network;
 mod processes;
+mod steps;
 mod telemetry;
 mod verify;
