@@ -18,6 +18,8 @@ use nix::unistd::Pid;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::wait::wait_for;
+
 /// A running process group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -78,14 +80,30 @@ impl Group {
             .with_context(|| format!("sending {signal} to {}", self.leader))
     }
 
-    /// Sends `signal` to the leader and to its children, also to those that left the group.
-    pub(crate) fn signal_family(&self, signal: Signal) -> Result<()> {
+    /// Sends `signal` to the leader and to its children, also to those that left the group. Which those are.
+    pub(crate) fn signal_family(&self, signal: Signal) -> Result<Vec<Pid>> {
         self.signal(signal)?;
-        for child in children(self.leader)? {
+        let children = children(self.leader)?;
+        for child in &children {
             // A child may have ended since.
-            let _ = nix::sys::signal::kill(child, signal);
+            let _ = nix::sys::signal::kill(*child, signal);
         }
-        Ok(())
+        Ok(children)
+    }
+
+    /// Kills the leader and its children, also those that left the group, so that none of them can do anything about
+    /// it; waits for all of them.
+    pub(crate) async fn kill_family(self, patience: Duration) -> Result<()> {
+        // Stopped first: a leader that runs would make children, and one that is dead has none to be found by.
+        let children = self.signal_family(Signal::SIGSTOP)?;
+        for child in &children {
+            let _ = nix::sys::signal::kill(*child, Signal::SIGKILL);
+        }
+        self.kill().await?;
+        wait_for("the children of a killed process to end", patience, async || {
+            children.iter().all(|child| !lives(*child)).then_some(())
+        })
+        .await
     }
 
     /// Waits for the leader to end, where no runtime is there to wait with: in `Drop`.
@@ -142,6 +160,12 @@ impl Drop for Guard {
         }
         let _ = self.shell.wait();
     }
+}
+
+/// Whether a process that is no child of ours runs. One that nobody has waited for holds nothing any more.
+fn lives(id: Pid) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("State:").is_some_and(|state| !state.trim().starts_with('Z')))
 }
 
 /// The processes whose parent is `parent`, as /proc shows them.

@@ -115,15 +115,15 @@ impl Postgres {
         server.wait(STOP_PATIENCE).await.map(drop)
     }
 
-    /// Ends the cluster as a crash would: it recovers from its log at the next start.
+    /// Ends the cluster as a loss of power to its processes would, sessions included: it recovers from its log at the
+    /// next start.
     ///
     /// # Errors
     /// When it does not end.
     pub async fn kill(&mut self) -> Result<()> {
-        let mut server = self.server.take().context("the cluster is not running")?;
-        // "Immediate": the server kills its children, which a SIGKILL from here would leave to find out.
-        server.signal_leader(Signal::SIGQUIT)?;
-        server.wait(STOP_PATIENCE).await.map(drop)
+        let server = self.server.take().context("the cluster is not running")?;
+        // All of them: a session that outlives the server could still commit, and keeps the next server from starting.
+        server.kill_family(STOP_PATIENCE).await
     }
 
     /// Stops the server's processes in their tracks: connections stay open, nothing answers.
@@ -131,7 +131,7 @@ impl Postgres {
     /// # Errors
     /// When it is not running.
     pub fn freeze(&self) -> Result<()> {
-        self.server.as_ref().context("the cluster is not running")?.signal_family(Signal::SIGSTOP)
+        self.server.as_ref().context("the cluster is not running")?.signal_family(Signal::SIGSTOP).map(drop)
     }
 
     /// Lets a frozen server go on.
@@ -139,7 +139,7 @@ impl Postgres {
     /// # Errors
     /// When it is not running.
     pub fn thaw(&self) -> Result<()> {
-        self.server.as_ref().context("the cluster is not running")?.signal_family(Signal::SIGCONT)
+        self.server.as_ref().context("the cluster is not running")?.signal_family(Signal::SIGCONT).map(drop)
     }
 
     /// Whether the server has ended by itself.

@@ -124,6 +124,11 @@ impl RabbitMq {
         run_ctl(&self.ctl_path(), &arguments).await
     }
 
+    /// Whether clients are served.
+    pub async fn serves(&self) -> bool {
+        greets(self.port).await
+    }
+
     /// Starts the node again, after [`stop`](Self::stop) or [`kill`](Self::kill), on the same port and data.
     ///
     /// # Errors
@@ -159,6 +164,31 @@ impl RabbitMq {
     /// When it is not running.
     pub async fn kill(&mut self) -> Result<()> {
         self.server.take().context("the node is not running")?.kill().await
+    }
+
+    /// Parts the node from the others of its cluster, and waits until it pauses because it is a minority. Meanwhile no
+    /// cable between a client and any node is broken.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn part(&self) -> Result<()> {
+        // A wrong cookie keeps them from connecting again, in either direction.
+        let part = "Others = nodes(), application:set_env(kernel, parted, Others), \
+            [erlang:set_cookie(Other, parted) || Other <- Others], \
+            [erlang:disconnect_node(Other) || Other <- Others].";
+        self.ctl(["eval", part]).await?;
+        wait_for("the minority to pause", STOP_PATIENCE, async || (!self.serves().await).then_some(())).await
+    }
+
+    /// Lets a parted node hear the others again, and waits until it serves clients.
+    ///
+    /// # Errors
+    /// When it was not parted.
+    pub async fn reunite(&self) -> Result<()> {
+        let reunite = "{ok, Others} = application:get_env(kernel, parted), \
+            [erlang:set_cookie(Other, erlang:get_cookie()) || Other <- Others].";
+        self.ctl(["eval", reunite]).await?;
+        wait_for("the minority to go on", BOOT_PATIENCE, async || self.serves().await.then_some(())).await
     }
 
     /// Stops the node's processes in their tracks: connections stay open, nothing answers.

@@ -6,7 +6,8 @@
 //!                                       silence:   all stay open, and nothing passes (a pulled cable)
 //!                                       strand:    some stay open, and nothing passes on them ever again; others are
 //!                                                  fine (a server that was replaced, a router that forgot them)
-//!                                       half-open: all stay open, and one side is not heard any more
+//!                                       half-open: all stay open, and one side is not heard any more; at once, or from
+//!                                                  certain words of the program on
 //!                                       delay:     everything passes, later
 //! ```
 //!
@@ -16,7 +17,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,8 +52,8 @@ struct Network {
 }
 
 impl Network {
-    fn holds_back(self, number: usize, from: Side) -> bool {
-        (self.stranded.0..self.stranded.1).contains(&number) || self.weather.holds_back(from)
+    fn holds_back(self, number: usize, from: Side, said: bool) -> bool {
+        (self.stranded.0..self.stranded.1).contains(&number) || self.weather.holds_back(from, said)
     }
 }
 
@@ -63,6 +64,8 @@ enum Weather {
     Silent,
     /// Nothing that this side says is heard.
     HalfOpen(Side),
+    /// The same, on a connection on which the program says this.
+    HalfOpenFrom(Side, &'static str),
     Slow(Duration),
 }
 
@@ -76,8 +79,14 @@ pub enum Side {
 }
 
 impl Weather {
-    fn holds_back(self, from: Side) -> bool {
-        self == Self::Silent || self == Self::HalfOpen(from)
+    /// Whether what `from` says does not pass on a connection on which the program `said` certain words.
+    fn holds_back(self, from: Side, said: bool) -> bool {
+        match self {
+            Self::Silent => true,
+            Self::HalfOpen(side) => side == from,
+            Self::HalfOpenFrom(side, _) => side == from && said,
+            Self::Fair | Self::Refusing | Self::Slow(_) => false,
+        }
     }
 }
 
@@ -161,9 +170,23 @@ impl Relay {
         self.network.send_modify(|network| network.weather = Weather::HalfOpen(side));
     }
 
+    /// As [`half_open`](Self::half_open), but each connection is whole until the program says `words` on it. Those do
+    /// not pass if it is the program that is not heard; otherwise they do, and exactly their answer is missing.
+    pub fn half_open_from(&self, side: Side, words: &'static str) {
+        self.network.send_modify(|network| network.weather = Weather::HalfOpenFrom(side, words));
+    }
+
     /// Holds everything back for `delay`, chunk by chunk.
     pub fn delay(&self, delay: Duration) {
         self.network.send_modify(|network| network.weather = Weather::Slow(delay));
+    }
+
+    /// Breaks every connection with what was held back on it, and lets new ones pass.
+    pub fn restore_anew(&self) {
+        self.network.send_modify(|network| {
+            network.generation += 1;
+            network.weather = Weather::Fair;
+        });
     }
 
     /// Lets everything pass again. What was held back passes first.
@@ -217,13 +240,13 @@ async fn join(
 ) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let passing = network.clone();
+    let (passing, said) = (network.clone(), AtomicBool::new(false));
     tokio::select! {
         // First: what was held back when the connection was cut must not slip through.
         biased;
         _ = network.wait_for(|network| network.generation > generation) => {}
-        _ = carry((number, Side::Program), from_client, to_server, passing.clone()) => {}
-        _ = carry((number, Side::Server), from_server, to_client, passing.clone()) => {}
+        _ = carry((number, Side::Program), from_client, to_server, passing.clone(), &said) => {}
+        _ = carry((number, Side::Server), from_server, to_client, passing.clone(), &said) => {}
     }
 }
 
@@ -232,11 +255,20 @@ async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut network: watch::Receiver<Network>,
+    said: &AtomicBool,
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let bytes = from.read(&mut chunk).await?;
-        let weather = match network.wait_for(|network| !network.holds_back(number, side)).await {
+        // Noted before anything passes, so before there is an answer.
+        if let Weather::HalfOpenFrom(_, words) = network.borrow().weather
+            && side == Side::Program
+            && says(&chunk[..bytes], words)
+        {
+            said.store(true, Ordering::Relaxed);
+        }
+        let passes = |network: &Network| !network.holds_back(number, side, said.load(Ordering::Relaxed));
+        let weather = match network.wait_for(passes).await {
             Ok(network) => network.weather,
             // The relay is gone.
             Err(_) => return Ok(()),
@@ -249,4 +281,9 @@ async fn carry(
         }
         to.write_all(&chunk[..bytes]).await?;
     }
+}
+
+/// Whether `words` are in a chunk. Words that two chunks share are not found: these are for words of a line.
+fn says(chunk: &[u8], words: &str) -> bool {
+    chunk.windows(words.len()).any(|window| window == words.as_bytes())
 }

@@ -151,6 +151,18 @@ async fn a_relay_breaks_slows_and_silences_what_passes() -> Result<()> {
         relay.restore();
         stream.read_exact(&mut answer).await?;
         assert_eq!(&answer, b"half");
+
+        relay.half_open_from(side, "last");
+        round_trip(&mut stream).await.context("before the words")?;
+        stream.write_all(b"last").await?;
+        let unheard = tokio::time::timeout(Duration::from_millis(300), stream.read_exact(&mut answer)).await;
+        assert!(unheard.is_err(), "{side:?} is not heard from the words on");
+        let mut other = connect().await?;
+        round_trip(&mut other).await.context("another connection")?;
+        relay.restore_anew();
+        assert!(round_trip(&mut stream).await.is_err(), "cut");
+        stream = connect().await?;
+        round_trip(&mut stream).await.context("after a restoration")?;
     }
 
     relay.refuse();

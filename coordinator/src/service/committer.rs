@@ -30,7 +30,13 @@ pub(super) async fn commit(
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
-            Err(error) => return Err((error, batch)),
+            Err(error) => {
+                if let CommitError::Deposed { .. } = error {
+                    // Said here: the term may have ended in another way meanwhile, and then nobody hears of this.
+                    warn!(attempts = batch.attempts.len(), "a commit was refused: another coordinator leads");
+                }
+                return Err((error, batch));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use backstitch_broker::ConnectionState;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 
@@ -28,6 +29,7 @@ pub(super) struct Metrics {
     in_flight: Gauge<u64>,
     workers: Gauge<u64>,
     tasks: Gauge<u64>,
+    broker_blocked: Gauge<u64>,
     last: Statistics,
 }
 
@@ -73,8 +75,18 @@ impl Metrics {
             in_flight: gauge("backstitch.dispatches.in_flight", "Dispatches that are not closed"),
             workers: gauge("backstitch.workers", "Workers within their lease"),
             tasks: gauge("backstitch.tasks", "Tasks of live runs by state"),
+            broker_blocked: gauge(
+                "backstitch.broker.blocked",
+                "1 while the broker takes no messages, short of memory or disk",
+            ),
             last: Statistics::default(),
         }
+    }
+
+    /// Whether messages can flow has changed.
+    pub(super) fn broker(&self, state: &ConnectionState) {
+        let blocked = matches!(state, ConnectionState::Blocked { .. });
+        self.broker_blocked.record(blocked.into(), &[]);
     }
 
     /// A batch is durable.

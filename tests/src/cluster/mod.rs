@@ -13,6 +13,7 @@
 mod api;
 mod audit;
 mod journal;
+mod progress;
 mod project;
 mod servers;
 
@@ -26,6 +27,7 @@ use tokio::process::Command;
 
 pub use api::{ask, ask_text, metric};
 pub use journal::{Execution, Journal};
+pub use progress::Depth;
 pub use project::{Project, key};
 pub use servers::{Broker, Database};
 

@@ -3,7 +3,7 @@
 #
 #     sh task.sh sleep SECONDS      takes some time
 #     sh task.sh gate               takes until somebody makes the file `gate`
-#     sh task.sh poison KEY         as `sleep 0.2`, but for this key it kills its worker
+#     sh task.sh poison KEY         as `gate` and then `sleep 0.2`, but for this key it kills its worker instead
 #     sh task.sh flaky SECONDS      as `sleep`, but its first attempt fails
 say() {
     printf '%s %s %s %s %s %s\n' "$1" "$BACKSTITCH_ASSET" "${BACKSTITCH_PARTITION_KEY:--}" "$BACKSTITCH_ATTEMPT" \
@@ -16,6 +16,8 @@ case $1 in
     sleep) sleep "$2" ;;
     gate) while [ ! -e gate ]; do sleep 0.05; done ;;
     poison)
+        # Many of them wait at once: more often would be all that the machine does.
+        while [ ! -e gate ]; do sleep 1; done
         [ "$BACKSTITCH_PARTITION_KEY" != "$2" ] || kill -KILL "$PPID"
         sleep 0.2
         ;;

@@ -3,19 +3,30 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use backstitch_tests::cluster::{Broker, Cluster, PATIENCE, Project, Shape};
+use backstitch_proto::message::task_queue;
+use backstitch_tests::cluster::{Broker, Cluster, PATIENCE, Project, Shape, ask};
 use backstitch_tests::wait::{pass, wait_for};
+use serde_json::json;
+
+/// What the leader's metric is called.
+const BLOCKED: &str = "backstitch_broker_blocked";
 
 fn own() -> Shape {
     Shape { broker: Broker::Own, ..Shape::default() }
 }
 
-/// F3. The broker is killed with tasks in each state, and away for longer than a lease while tasks run.
+/// F3. The broker is killed, and away for longer than a lease, while some tasks run, some wait in workers, and the rest
+/// have not been sent.
 #[tokio::test]
 async fn a_broker_that_is_away_for_longer_than_a_lease_costs_no_running_task() -> Result<()> {
-    let mut cluster = Cluster::start(Project::gated(6)?, own()).await?;
+    const TASKS: u32 = 40;
+    let mut cluster = Cluster::start(Project::gated(TASKS)?, own()).await?;
     let run = cluster.submit().await?;
     cluster.until_begun(6).await?;
+    let queue = task_queue("default");
+    // Three workers run two each, and have room for two more.
+    let depth = cluster.until_depth(&queue, |depth| depth.unacknowledged >= 3 * (2 + 2)).await?;
+    ensure!(depth.total() < u64::from(TASKS), "nothing is left to be sent: {depth:?}");
     cluster.rabbitmq(0)?.kill().await?;
     // Longer than a lease, on top of which comes the boot: that nothing happens is the point.
     pass(Duration::from_secs(12)).await;
@@ -25,29 +36,66 @@ async fn a_broker_that_is_away_for_longer_than_a_lease_costs_no_running_task() -
     cluster.finish_each_once(&run).await
 }
 
-/// F9, F14. Out of memory, then out of disk: nobody may publish, heartbeats included.
+/// F9, F14. Out of memory, then out of disk: nobody may publish, heartbeats included. A run that is submitted
+/// meanwhile waits, although slots are free.
 #[tokio::test]
 async fn a_blocked_broker_stops_publishing_and_costs_no_running_task() -> Result<()> {
-    let mut cluster = Cluster::start(Project::gated(12)?, own()).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
-    let node = cluster.rabbitmq(0)?;
+    let mut cluster = Cluster::start(Project::gated(6)?, own()).await?;
+    let some = |partitions| json!({ "assets": "*", "partitions": partitions, "filter": "all" });
+    let first = cluster.submit_as(some("p00000...p00002")).await?;
+    cluster.until_begun(3).await?;
+    ensure!(cluster.metric(BLOCKED).await == 0.0);
     let (memory, disk) = ("set_vm_memory_high_watermark", "set_disk_free_limit");
-    node.ctl([memory, "absolute", "1000000"]).await?;
+
+    cluster.rabbitmq(0)?.ctl([memory, "absolute", "1000000"]).await?;
+    until_blocked(&cluster, "low on memory").await?;
+    let second = cluster.submit_as(some("p00003...p00005")).await?;
+    let leader = &cluster.coordinators[0].process;
+    let before_ms = leader.processor_ms()?;
     // Longer than a lease: that nothing happens is the point.
     pass(Duration::from_secs(13)).await;
-    let node = cluster.rabbitmq(0)?;
-    // Both at once: the alarms overlap, so that the block is never lifted in between.
-    node.ctl([disk, "100000GB"]).await?;
-    node.ctl([memory, "absolute", "512MB"]).await?;
+    let took_ms = leader.processor_ms()? - before_ms;
+    // A tenth of the time.
+    ensure!(took_ms < 1_300, "waiting took {took_ms} ms of processor time");
+    nothing_was_sent_but(&cluster, 3).await?;
+    cluster.rabbitmq(0)?.ctl([memory, "absolute", "512MB"]).await?;
+    cluster.until_begun(6).await?;
+
+    cluster.rabbitmq(0)?.ctl([disk, "100000GB"]).await?;
+    until_blocked(&cluster, "low on disk").await?;
+    let third = cluster.submit().await?;
     cluster.project.open_gate()?;
-    wait_for("the coordinator to say so", PATIENCE, async || {
-        let ready = cluster.leader_says("GET", "/readyz", None).await;
-        ready.is_none().then_some(())
+    cluster.until_executed(6).await?;
+    nothing_was_sent_but(&cluster, 6).await?;
+    cluster.rabbitmq(0)?.ctl([disk, "50MB"]).await?;
+    for run in [first, second] {
+        let ended = cluster.until_ended(&run).await?;
+        ensure!(ended["status"] == "succeeded", "{ended:#}");
+    }
+    cluster.finish(&third).await?;
+    ensure!(cluster.project.journal()?.begun() == 3 + 3 + 6, "tasks were run a second time");
+    ensure!(cluster.metric(BLOCKED).await == 0.0, "it is not blocked any more");
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0);
+    Ok(())
+}
+
+/// No task has begun but these, and no other is on its way.
+async fn nothing_was_sent_but(cluster: &Cluster, tasks: u32) -> Result<()> {
+    let (begun, open) = (cluster.project.journal()?.begun(), cluster.open_dispatches().await?);
+    ensure!(begun == tasks as usize, "{begun} tasks have begun");
+    ensure!(open == u64::from(tasks), "{open} dispatches were made");
+    Ok(())
+}
+
+/// Waits until the leader says that it is not ready, and why, and its metric says the same.
+async fn until_blocked(cluster: &Cluster, why: &str) -> Result<()> {
+    let url = format!("{}/readyz", cluster.coordinators[0].url);
+    wait_for(why, PATIENCE, async || {
+        let refusal = ask("GET", &url, None).await.err()?.to_string();
+        (refusal.contains(": 503 ") && refusal.contains(why)).then_some(())
     })
     .await?;
-    cluster.rabbitmq(0)?.ctl([disk, "50MB"]).await?;
-    cluster.finish_each_once(&run).await
+    cluster.until_metric(BLOCKED, 1.0).await
 }
 
 /// F11. The broker closes the channel of a consumer that does not acknowledge for five seconds; tasks take twice as
@@ -93,4 +141,20 @@ async fn each_of_three_broker_nodes_may_die_or_freeze() -> Result<()> {
     cluster.until_succeeded(&run, 650).await?;
     cluster.rabbitmq(0)?.thaw()?;
     cluster.finish(&run).await
+}
+
+/// F3. One node of three is parted from the others and pauses; whoever was connected to it goes to the others.
+#[tokio::test]
+async fn a_broker_node_that_is_parted_from_the_others_costs_no_running_task() -> Result<()> {
+    let shape = Shape { broker: Broker::Three, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
+    let run = cluster.submit().await?;
+    cluster.until_begun(6).await?;
+    cluster.rabbitmq(0)?.part().await?;
+    cluster.project.open_gate()?;
+    cluster.until_succeeded(&run, 6).await?;
+    cluster.rabbitmq(0)?.reunite().await?;
+    cluster.until_workers(3).await?;
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "a worker was given up");
+    cluster.finish_each_once(&run).await
 }

@@ -10,6 +10,7 @@ mod limits;
 mod messages;
 mod network;
 mod processes;
+mod steps;
 mod telemetry;
 mod verify;
 mod versions;

@@ -52,6 +52,23 @@ impl Stranger {
         Ok(self.broker.publisher().await?.publish(outgoing).await?.await?)
     }
 
+    /// Puts each message of a queue without consumers back three times, in another order. How many there were.
+    async fn triple(&self, cluster: &Cluster, name: &str) -> Result<u64> {
+        let depth = cluster.until_depth(name, |depth| depth.unacknowledged == 0).await?;
+        let mut consumer = self.broker.consume(name, 1_000).await?;
+        let mut bodies = Vec::new();
+        for _ in 0..depth.ready {
+            let delivery = tokio::time::timeout(PATIENCE, consumer.next()).await?.context("a message")?;
+            bodies.push(delivery.body.clone());
+            _ = delivery.acker.ack().await;
+        }
+        consumer.cancel().await;
+        for body in bodies.iter().rev().chain(&bodies).chain(bodies.iter().rev()) {
+            self.send(queue(name), body.clone()).await?;
+        }
+        Ok(depth.ready)
+    }
+
     /// Reasons of the next dead letters of `queue`.
     async fn reasons(&self, queue: &str, count: usize) -> Result<Vec<String>> {
         let mut dead = self.broker.consume(&dead_letter_queue(queue), 100).await?;
@@ -136,15 +153,9 @@ async fn results_that_the_broker_lost_are_made_again() -> Result<()> {
     cluster.until_begun(6).await?;
     cluster.coordinators.remove(0).process.kill().await?;
     cluster.project.open_gate()?;
-    let broker = cluster.rabbitmq(0)?;
     // A delivery is acknowledged once its report is confirmed.
-    let settled = format!("{}\t0", task_queue("default"));
-    wait_for("all results to be at the broker", PATIENCE, async || {
-        let queues = broker.ctl(["list_queues", "-q", "name", "messages"]).await.ok()?;
-        queues.lines().any(|line| line == settled).then_some(())
-    })
-    .await?;
-    broker.ctl(["purge_queue", REPORT_QUEUE]).await?;
+    cluster.until_depth(&task_queue("default"), |depth| depth.total() == 0).await?;
+    cluster.rabbitmq(0)?.ctl(["purge_queue", REPORT_QUEUE]).await?;
     cluster.add_coordinator().await?;
     cluster.finish(&run).await?;
     ensure!(cluster.project.journal()?.begun() == 12, "every task runs twice");
@@ -199,42 +210,44 @@ async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends()
     Ok(())
 }
 
-/// F10. Each message that a queue holds is there three times, in another order.
+/// F10. Each dispatch that the queue holds is there three times, in another order.
 #[tokio::test]
-async fn messages_that_come_three_times_and_out_of_order_have_one_effect() -> Result<()> {
+async fn dispatches_that_come_three_times_and_out_of_order_have_one_effect() -> Result<()> {
     let mut cluster =
-        Cluster::start(Project::chain(60, "0.02")?, Shape { workers: 0, ..Shape::default() }).await?;
+        Cluster::start(Project::chain(60, "0.02")?, Shape { workers: 1, ..Shape::default() }).await?;
     let stranger = Stranger::at(&cluster).await?;
     // Dispatches wait for whoever comes: these are made for a worker that is gone.
-    let worker = cluster.add_worker().await?;
-    worker.process.line("is ready", PATIENCE).await?;
-    cluster.until_workers(1).await?;
     cluster.workers[0].process.freeze()?;
     let run = cluster.submit().await?;
-    let counted = async || Some(stranger.broker.depth(&task_queue("default")).await.ok()?.consumers);
-    wait_for("a consumer", PATIENCE, async || (counted().await? > 0).then_some(())).await?;
-    wait_for("dispatches", PATIENCE, async || (cluster.counts(&run).await?["in_flight"] != 0).then_some(()))
-        .await?;
-    cluster.workers[0].process.kill().await?;
-    cluster.workers.clear();
-    let mut consumer = stranger.broker.consume(&task_queue("default"), 100).await?;
-    let mut copies = Vec::new();
-    while let Ok(Some(delivery)) =
-        tokio::time::timeout(std::time::Duration::from_secs(2), consumer.next()).await
-    {
-        copies.push(delivery.body.clone());
-        _ = delivery.acker.ack().await;
-    }
-    consumer.cancel().await;
-    ensure!(!copies.is_empty(), "nothing was dispatched");
-    let thrice = copies.iter().rev().chain(&copies).chain(copies.iter().rev());
-    for body in thrice {
-        stranger.send(queue(&task_queue("default")), body.clone()).await?;
-    }
+    let tasks = task_queue("default");
+    cluster.until_depth(&tasks, |depth| depth.total() > 0).await?;
+    cluster.workers.remove(0).process.kill().await?;
+    ensure!(stranger.triple(&cluster, &tasks).await? > 0, "nothing was dispatched");
     for _ in 0..3 {
         cluster.add_worker().await?;
     }
     cluster.finish(&run).await?;
-    ensure!(cluster.outcomes().await?["succeeded"] == 120);
+    let outcomes = cluster.outcomes().await?;
+    ensure!(outcomes.len() == 1 && outcomes["succeeded"] == 120, "{outcomes:?}");
+    Ok(())
+}
+
+/// F10. Each report that the queue holds is there three times, in another order: one counts, two are rejected.
+#[tokio::test]
+async fn reports_that_come_three_times_and_out_of_order_have_one_effect() -> Result<()> {
+    let mut cluster = Cluster::start(Project::gated(6)?, Shape::default()).await?;
+    let stranger = Stranger::at(&cluster).await?;
+    let run = cluster.submit().await?;
+    cluster.until_begun(6).await?;
+    cluster.coordinators.remove(0).process.kill().await?;
+    cluster.project.open_gate()?;
+    // A delivery is acknowledged once its report is confirmed.
+    cluster.until_depth(&task_queue("default"), |depth| depth.total() == 0).await?;
+    ensure!(stranger.triple(&cluster, REPORT_QUEUE).await? > 0, "nothing was reported");
+    cluster.add_coordinator().await?;
+    cluster.until_metric("backstitch_outcomes_stale_total", 2.0 * 6.0).await?;
+    cluster.finish_each_once(&run).await?;
+    let outcomes = cluster.outcomes().await?;
+    ensure!(outcomes.len() == 1 && outcomes["succeeded"] == 6, "{outcomes:?}");
     Ok(())
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
+use backstitch_proto::message::{REPORT_QUEUE, task_queue};
+use backstitch_tests::cluster::{Cluster, Depth, PATIENCE, Project, Shape};
 use backstitch_tests::relay::Side;
 use backstitch_tests::wait::{pass, wait_for};
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 
 /// F1. Before a task is claimed, in the middle of tasks, and while results are on their way.
 #[tokio::test]
@@ -21,7 +23,29 @@ async fn workers_killed_at_every_step_lose_nothing_and_make_no_task_fail() -> Re
     cluster.finish(&run).await?;
     let outcomes = cluster.outcomes().await?;
     ensure!(!outcomes.contains_key("failed"), "a killed worker made tasks fail: {outcomes:?}");
+    let begun = cluster.project.journal()?.begun() as u64;
+    ensure!(begun > cluster.project.tasks, "those that were killed were doing nothing");
+    ensure!(cluster.metric("backstitch_workers_lost_total").await >= 1.0, "nobody was missed");
     Ok(())
+}
+
+/// F1. Its report is committed, and it has not acknowledged its messages: others are given them, and do not run them.
+#[tokio::test]
+async fn a_worker_that_dies_between_report_and_acknowledgement_has_run_its_tasks() -> Result<()> {
+    // A worker with more than one task would wait for the confirm of the first before it reports the second.
+    let shape = Shape { slots: 1, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(3)?, shape).await?;
+    let run = cluster.submit().await?;
+    cluster.until_begun(3).await?;
+    // Its report is heard; that it is confirmed is not.
+    cluster.workers[0].to_broker.half_open(Side::Server);
+    cluster.project.open_gate()?;
+    cluster.until_recorded(3).await?;
+    let tasks = task_queue("default");
+    cluster.until_depth(&tasks, |depth| depth == Depth { ready: 0, unacknowledged: 1 }).await?;
+    cluster.workers.remove(0).process.kill().await?;
+    cluster.until_depth(&tasks, |depth| depth.total() == 0).await?;
+    cluster.finish_each_once(&run).await
 }
 
 /// F1. The step that nobody sees from outside: everything is done, and nothing of it was said.
@@ -44,50 +68,70 @@ async fn a_worker_that_dies_between_effect_and_report_leaves_its_tasks_to_run_ag
     Ok(())
 }
 
-/// F2. A coordinator dies with an answer, a confirm, a commit or an acknowledgement on its way.
+/// F2. A coordinator dies at each step of a dispatch: decided, published, recorded, acknowledged.
 #[tokio::test]
 async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Result<()> {
     let shape = Shape { coordinators: 2, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::chain(200, "0.05")?, shape).await?;
-    let run = cluster.submit().await?;
-    // The submission is durable and nothing of it has been published, or little.
-    replace_leader(&mut cluster).await?;
+    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
+    let tasks = task_queue("default");
 
-    // Dispatches reach workers; their confirms, and every result, do not reach the leader.
-    cluster.until_succeeded(&run, 40).await?;
-    cluster.coordinators[0].to_broker.half_open(Side::Server);
-    let begun = cluster.project.journal()?.begun();
-    cluster.until_begun(begun + 4).await?;
-    replace_leader(&mut cluster).await?;
-
-    // Results are committed; the acknowledgements, and new dispatches, do not reach the broker.
-    cluster.until_succeeded(&run, 120).await?;
+    // Dispatches are committed, and not one of them is published.
     cluster.coordinators[0].to_broker.half_open(Side::Program);
-    let ended = cluster.project.journal()?.ended().len();
-    wait_for("results that cannot be acknowledged", PATIENCE, async || {
-        (cluster.project.journal().ok()?.ended().len() > ended).then_some(())
+    let run = cluster.submit().await?;
+    wait_for("committed dispatches", PATIENCE, async || {
+        (cluster.open_dispatches().await.ok()? >= 6).then_some(())
     })
     .await?;
+    ensure!(cluster.depth(&tasks).await?.total() == 0, "they were not to be published");
     replace_leader(&mut cluster).await?;
+    cluster.until_begun(6).await?;
+    let_end(&cluster, &run).await?;
 
-    // Commits reach the database; that they are done does not reach the leader.
-    cluster.until_succeeded(&run, 200).await?;
-    let before = cluster.outcomes().await?;
-    cluster.coordinators[0].to_ledger.half_open(Side::Server);
-    wait_for("a commit without an answer", PATIENCE, async || {
-        (cluster.outcomes().await.ok()? != before).then_some(())
-    })
-    .await?;
+    // They are published, and no confirm comes back.
+    cluster.coordinators[0].to_broker.half_open(Side::Server);
+    let run = cluster.submit().await?;
+    cluster.until_begun(2 * 6).await?;
     replace_leader(&mut cluster).await?;
+    let_end(&cluster, &run).await?;
 
-    cluster.finish(&run).await
+    // Results are committed, and not one of their reports is acknowledged.
+    let run = cluster.submit().await?;
+    cluster.until_begun(3 * 6).await?;
+    cluster.coordinators[0].to_broker.half_open(Side::Program);
+    cluster.project.open_gate()?;
+    cluster.until_recorded(3 * 6).await?;
+    let reports = cluster.depth(REPORT_QUEUE).await?;
+    ensure!(reports.unacknowledged > 0, "they were not to be acknowledged: {reports:?}");
+    replace_leader(&mut cluster).await?;
+    cluster.until_metric("backstitch_outcomes_stale_total", 6.0).await?;
+    let_end(&cluster, &run).await?;
+
+    // A commit is done, and the leader does not hear of it.
+    let run = cluster.submit().await?;
+    cluster.until_begun(4 * 6).await?;
+    cluster.coordinators[0].to_ledger.half_open_from(Side::Server, "COMMIT");
+    cluster.project.open_gate()?;
+    cluster.until_recorded(3 * 6 + 1).await?;
+    replace_leader(&mut cluster).await?;
+    cluster.finish(&run).await?;
+    ensure!(cluster.project.journal()?.begun() == 4 * 6, "tasks were run a second time");
+    Ok(())
+}
+
+/// Lets the tasks of `run` end, and makes those of the next one wait.
+async fn let_end(cluster: &Cluster, run: &str) -> Result<()> {
+    cluster.project.open_gate()?;
+    let ended = cluster.until_ended(run).await?;
+    ensure!(ended["status"] == "succeeded", "{ended:#}");
+    cluster.project.close_gate()
 }
 
 /// Kills the leader, which is the first; the standby leads, and a new one stands by.
 async fn replace_leader(cluster: &mut Cluster) -> Result<()> {
     cluster.coordinators.remove(0).process.kill().await?;
     cluster.coordinators[0].process.line("leading", PATIENCE).await?;
-    cluster.add_coordinator().await.map(drop)
+    cluster.add_coordinator().await?;
+    cluster.until_workers(cluster.workers.len()).await
 }
 
 /// F5.
@@ -114,18 +158,38 @@ async fn a_frozen_worker_that_comes_back_after_its_lease_is_fenced_and_counted()
     Ok(())
 }
 
-/// F6.
+/// F6. It is frozen in the middle of a commit; with the same batch it comes again when another leads.
 #[tokio::test]
 async fn a_frozen_leader_that_comes_back_finds_another_and_writes_nothing() -> Result<()> {
     let shape = Shape { coordinators: 2, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::chain(150, "0.05")?, shape).await?;
+    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
     let run = cluster.submit().await?;
-    cluster.until_succeeded(&run, 60).await?;
+    cluster.until_begun(6).await?;
+    cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
+    cluster.project.open_gate()?;
+    until_a_commit_hangs(&cluster).await?;
     cluster.coordinators[0].process.freeze()?;
+    ensure!(cluster.outcomes().await?.is_empty(), "it was not to commit");
     cluster.coordinators[1].process.line("leading", PATIENCE).await?;
+    cluster.coordinators[0].to_ledger.restore();
     cluster.coordinators[0].process.thaw()?;
+    cluster.coordinators[0].process.line("a commit was refused", PATIENCE).await?;
     cluster.coordinators[0].process.line("back to standby", PATIENCE).await?;
-    cluster.finish(&run).await
+    cluster.finish_each_once(&run).await
+}
+
+/// Waits until a transaction of the leader has not gone on for longer than any statement takes.
+async fn until_a_commit_hangs(cluster: &Cluster) -> Result<()> {
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    wait_for("a commit that does not go on", PATIENCE, async || {
+        let hanging = sqlx::query(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
+             AND application_name = 'backstitch writer' AND state = 'idle in transaction' \
+             AND clock_timestamp() - state_change > interval '500 ms'",
+        );
+        hanging.fetch_optional(&mut session).await.ok().flatten().map(drop)
+    })
+    .await
 }
 
 /// F6. What a frozen leader still consumes, nobody else gets, until the broker gives its connection up.
@@ -170,6 +234,10 @@ async fn of_a_hundred_prefetched_tasks_only_the_one_that_kills_workers_is_given_
     let shape = Shape { workers: 1, slots: 98, ..Shape::default() };
     let mut cluster = Cluster::start(Project::new(TASKS, 1, &asset)?, shape).await?;
     let run = cluster.submit().await?;
+    // All of them run when it dies for the first time.
+    cluster.until_begun(98).await?;
+    ensure!(cluster.project.journal()?.ended().is_empty());
+    cluster.project.open_gate()?;
     let mut deaths = 0;
     loop {
         deaths += cluster.replace_ended_workers().await?;
@@ -202,16 +270,17 @@ async fn a_storm_of_terminations_spends_no_attempt_and_loses_no_task() -> Result
     )
     .await?;
     let run = cluster.submit().await?;
-    for begun in [10, 40, 70, 100] {
+    // At last nobody is left.
+    for (begun, told) in [(10, 3), (40, 3), (70, 3), (100, 4)] {
         cluster.until_begun(begun).await?;
-        for worker in &mut cluster.workers[..3] {
+        for worker in &mut cluster.workers[..told] {
             worker.process.terminate()?;
         }
-        for worker in &mut cluster.workers[..3] {
+        for worker in &mut cluster.workers[..told] {
             let status = worker.process.wait(PATIENCE).await?;
             ensure!(status.success(), "a worker that was told to stop ended with {status}");
         }
-        ensure!(cluster.replace_ended_workers().await? == 3);
+        ensure!(cluster.replace_ended_workers().await? == told);
     }
     cluster.finish(&run).await?;
     let outcomes = cluster.outcomes().await?;

@@ -279,8 +279,9 @@ impl<'a> Leader<'a> {
     }
 
     fn note_broker(&mut self, state: &mut watch::Receiver<ConnectionState>) {
-        let open = state.borrow_and_update().is_connected();
-        self.engine.broker_open(open);
+        let state = state.borrow_and_update();
+        self.metrics.broker(&state);
+        self.engine.broker_open(state.is_connected());
     }
 }
 

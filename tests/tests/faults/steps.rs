@@ -1,0 +1,58 @@
+//! Broker and database killed at each step of a task's life. Every test shows first that it is at the step it means.
+
+use anyhow::{Result, ensure};
+use backstitch_proto::message::{REPORT_QUEUE, task_queue};
+use backstitch_tests::cluster::{Broker, Cluster, Database, Project, Shape};
+use backstitch_tests::relay::Side;
+
+/// F3. Dispatches are in the queue, and nobody has read one: then reports are, and nobody is there to read them.
+#[tokio::test]
+async fn a_broker_killed_with_messages_in_its_queues_still_has_them() -> Result<()> {
+    let mut cluster =
+        Cluster::start(Project::gated(6)?, Shape { broker: Broker::Own, ..Shape::default() }).await?;
+    let tasks = task_queue("default");
+    for worker in &mut cluster.workers {
+        worker.process.freeze()?;
+    }
+    let run = cluster.submit().await?;
+    cluster.until_depth(&tasks, |depth| depth.total() == 6).await?;
+    ensure!(cluster.project.journal()?.begun() == 0, "a frozen worker began a task");
+    cluster.rabbitmq(0)?.kill().await?;
+    cluster.rabbitmq(0)?.restart().await?;
+    cluster.heal()?;
+    cluster.until_begun(6).await?;
+
+    cluster.coordinators.remove(0).process.kill().await?;
+    cluster.project.open_gate()?;
+    // A delivery is acknowledged once its report is confirmed.
+    cluster.until_depth(&tasks, |depth| depth.total() == 0).await?;
+    ensure!(cluster.depth(REPORT_QUEUE).await?.ready > 0, "nothing was reported");
+    cluster.rabbitmq(0)?.kill().await?;
+    cluster.rabbitmq(0)?.restart().await?;
+    cluster.add_coordinator().await?;
+    cluster.finish_each_once(&run).await
+}
+
+/// F4, F8. A run is accepted, and nothing of it is dispatched; then its outcomes are committed, and the leader has not
+/// heard of it.
+#[tokio::test]
+async fn a_database_killed_after_a_commit_still_has_it() -> Result<()> {
+    let shape = Shape { workers: 0, slots: 6, database: Database::Own, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
+    let run = cluster.submit().await?;
+    ensure!(cluster.open_dispatches().await? == 0, "there are no workers to dispatch to");
+    cluster.postgres()?.kill().await?;
+    cluster.postgres()?.restart().await?;
+    cluster.add_worker().await?;
+    cluster.until_begun(6).await?;
+
+    cluster.coordinators[0].to_ledger.half_open_from(Side::Server, "COMMIT");
+    cluster.project.open_gate()?;
+    cluster.until_recorded(1).await?;
+    // It shall not commit again before we have looked.
+    cluster.coordinators[0].to_ledger.refuse();
+    cluster.postgres()?.kill().await?;
+    cluster.postgres()?.restart().await?;
+    cluster.until_recorded(1).await?;
+    cluster.finish_each_once(&run).await
+}
