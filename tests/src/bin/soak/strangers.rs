@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use backstitch_broker::{Broker, Outgoing, RabbitMq, Target};
+use backstitch_broker::{Broker, Outgoing, RabbitMq, Target, Topology};
 use backstitch_proto::message::{CONTROL_FANOUT, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue};
 use rand::Rng;
 use tokio::time::timeout;
@@ -22,7 +22,7 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 const NEXT_WITHIN: Duration = Duration::from_millis(300);
 
 pub(super) async fn send_garbage(strike: &mut Strike<'_>) -> Result<()> {
-    let broker = RabbitMq::connect(&strike.cluster.broker_url(), "stranger").await?;
+    let broker = stranger(strike).await?;
     let queues =
         [&*task_queue("default"), REPORT_QUEUE, HEARTBEAT_QUEUE].map(|name| Target::Queue(name.to_owned()));
     for target in queues.into_iter().chain([Target::Fanout(CONTROL_FANOUT.to_owned())]) {
@@ -39,7 +39,7 @@ pub(super) async fn send_garbage(strike: &mut Strike<'_>) -> Result<()> {
 /// Takes dispatches that were for workers, and puts each back several times, in another order. False where none came.
 pub(super) async fn send_copies(strike: &mut Strike<'_>) -> Result<bool> {
     let queue = task_queue("default");
-    let broker = RabbitMq::connect(&strike.cluster.broker_url(), "stranger").await?;
+    let broker = stranger(strike).await?;
     let mut consumer = broker.consume(&queue, TAKEN_MAX).await?;
     let (mut taken, mut patience) = (Vec::new(), TAKEN_WITHIN);
     while taken.len() < usize::from(TAKEN_MAX)
@@ -61,6 +61,13 @@ pub(super) async fn send_copies(strike: &mut Strike<'_>) -> Result<bool> {
     }
     broker.close().await;
     Ok(made)
+}
+
+/// A connection that knows our queues.
+async fn stranger(strike: &Strike<'_>) -> Result<RabbitMq> {
+    let broker = RabbitMq::connect(&strike.cluster.broker_url(), "stranger").await?;
+    broker.declare(&Topology::for_worker_queues(["default"])).await?;
+    Ok(broker)
 }
 
 async fn send(broker: &RabbitMq, target: Target, body: Vec<u8>) -> Result<()> {
