@@ -9,7 +9,7 @@ mod history;
 mod leadership;
 mod rows;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backstitch_proto::id::{DispatchId, Epoch, RunId};
@@ -53,8 +53,6 @@ pub(super) struct PostgresLedger {
 struct Committed {
     asset_ids: CommittedIds,
     segments: SegmentCounts,
-    /// When `confirmations` was last written.
-    confirmed_at: Option<Instant>,
 }
 
 /// How every session is opened.
