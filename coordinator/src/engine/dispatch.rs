@@ -17,6 +17,7 @@ use backstitch_proto::id::{DispatchId, RunId};
 use backstitch_proto::partition::PartitionSubset;
 
 use super::flight::{Flight, Holder};
+use super::mutation::Mutation;
 use super::retry::PROBATION_LOSSES;
 use super::run::{AssetState, RunState};
 use super::{Effect, Engine, Now, Options};
@@ -112,7 +113,8 @@ impl Engine {
 
     fn choose_asset(&self, run: &RunState, of_class: u32) -> Option<usize> {
         let bound = run.record.max_parallel.unwrap_or(u32::MAX);
-        if run.paused || run.cancelling || run.flights >= bound {
+        let paused = run.paused && !self.is_broken(Mutation::PauseIgnored);
+        if paused || run.cancelling || run.flights >= bound {
             return None;
         }
         run.assets
@@ -154,7 +156,7 @@ impl Engine {
         let slots = self.fleet.slots(&state.plan.queue);
         let in_flight = self.queues.get(&state.plan.queue).copied().unwrap_or(0);
         let window = slots.saturating_mul(self.window_per_slot(state, slots));
-        if in_flight.min(of_class) >= window {
+        if in_flight.min(of_class) >= window && !self.is_broken(Mutation::NoWindow) {
             return false;
         }
         state.plan.pool.as_ref().is_none_or(|pool| {

@@ -160,3 +160,27 @@ fn the_idempotency_key_of_a_run_is_known_while_it_lives_and_after_it_ended() {
     assert_eq!(engine.run_by_client_key("nightly"), Some(id));
     assert_eq!(engine.run_by_client_key("weekly"), None);
 }
+
+#[test]
+fn two_equal_runs_of_a_class_take_turns() {
+    let mut engine = engine();
+    let (first, second) = (plan(1, 0), plan(2, 0));
+    let ids = [first.record.id, second.record.id];
+    engine.submit(first, "{}".into(), NOW);
+    engine.submit(second, "{}".into(), NOW);
+    let turns = seal(&mut engine).dispatches.iter().map(|dispatch| dispatch.run).collect::<Vec<_>>();
+    assert_eq!(turns, [ids, ids].concat());
+}
+
+#[test]
+fn a_run_that_comes_late_does_not_catch_up_on_turns_it_never_had() {
+    let mut engine = engine();
+    let (first, second) = (plan(1, 0), plan(2, 0));
+    let ids = [first.record.id, second.record.id];
+    engine.submit(first, "{}".into(), NOW);
+    let alone = seal(&mut engine).dispatches;
+    engine.submit(second, "{}".into(), NOW);
+    finish(&mut engine, &alone);
+    let turns = seal(&mut engine).dispatches.iter().map(|dispatch| dispatch.run).collect::<Vec<_>>();
+    assert_eq!(turns[..4], [ids, ids].concat());
+}

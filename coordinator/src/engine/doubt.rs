@@ -1,6 +1,6 @@
 //! What a new leader does not know: whether the last one had published a dispatch.
 //!
-//! Confirms are remembered as a watermark that is a second old at most, so a new leader finds dispatches above it that
+//! Confirms are remembered as a watermark that is a second old ([`super::watermark`]), so a new leader finds dispatches above it that
 //! may be on their way, in somebody's hands, or nowhere. To publish them all at once would be harmless for the ledger
 //! and wrong for pools: the copy would run beside the one that runs already. Workers answer the announcement of the
 //! new leader at once with what they hold, so it waits for these answers and publishes what nobody has.

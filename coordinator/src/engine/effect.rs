@@ -39,5 +39,6 @@ impl Batch {
             && self.dispatches.is_empty()
             && self.closed.is_empty()
             && self.attempts.is_empty()
+            && self.confirmed_through == DispatchId::default()
     }
 }

@@ -51,13 +51,13 @@ impl Fleet {
         state.is_some_and(|state| state.heartbeat.held.iter().any(|held| held.dispatch == dispatch))
     }
 
-    /// Removes and returns the workers that have been silent since before `deadline_ms`.
-    pub(super) fn take_silent(&mut self, deadline_ms: u64) -> Vec<WorkerId> {
-        let silent: Vec<WorkerId> =
-            self.workers.iter().filter(|(_, state)| state.seen_ms < deadline_ms).map(|(id, _)| *id).collect();
-        for id in &silent {
-            self.workers.remove(id);
-        }
+    /// Removes and returns the workers that have been silent since before `deadline_ms`, with what they listed last.
+    pub(super) fn take_silent(&mut self, deadline_ms: u64) -> Vec<(WorkerId, Vec<Held>)> {
+        let silent: Vec<_> = self
+            .workers
+            .extract_if(.., |_, state| state.seen_ms < deadline_ms)
+            .map(|(id, state)| (id, state.heartbeat.held))
+            .collect();
         if !silent.is_empty() {
             self.count_slots();
         }

@@ -15,6 +15,7 @@
 //! they need as long to come back as it may have needed itself.
 
 use super::flight::Holder;
+use super::mutation::Mutation;
 use super::{Engine, Now};
 
 /// What one gap between echoes may count, milliseconds. Three echoes: less than that is a slow line, not deafness.
@@ -45,6 +46,7 @@ impl Engine {
 
     /// An echo came back that was sent at `sent_ms` of the engine's clock.
     pub fn echo(&mut self, sent_ms: u64) {
+        let deaf_time_counts = self.is_broken(Mutation::DeafTimeCounts);
         let Some(hearing) = &mut self.hearing else { return };
         let gap_ms = sent_ms.saturating_sub(hearing.echoed_ms);
         let counted_ms = sent_ms.saturating_sub(hearing.echoed_ms.max(hearing.resumes_ms));
@@ -55,6 +57,9 @@ impl Engine {
             return;
         }
         hearing.resumes_ms = sent_ms + RETURN_MS;
+        if deaf_time_counts {
+            return;
+        }
         // Who has taken a message could not be heard either.
         for flight in self.flights.values_mut() {
             if let Holder::Broker { since_ms } = &mut flight.holder {

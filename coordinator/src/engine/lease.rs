@@ -96,11 +96,15 @@ impl Engine {
         }
         let deadline_ms = self.lease_clock_ms(now).saturating_sub(self.options.lease_ms);
         let silent = self.fleet.take_silent(deadline_ms);
-        for worker in silent {
+        for (worker, listed) in silent {
             self.statistics.lost_workers += 1;
-            let held = self.flights.iter().filter(|(_, flight)| flight.holder == Holder::Worker(worker));
-            let held: Vec<(DispatchId, bool)> =
-                held.map(|(id, flight)| (*id, flight.on_probation && flight.started)).collect();
+            // What it had stopped listing is reported: the report waits to be taken, or was lost ([`super::unlisted`]).
+            let held = listed.iter().filter_map(|held| {
+                let flight = self.flights.get(&held.dispatch)?;
+                let is_cause = flight.on_probation && flight.started;
+                (flight.holder == Holder::Worker(worker)).then_some((held.dispatch, is_cause))
+            });
+            let held: Vec<(DispatchId, bool)> = held.collect();
             let cause_is_known = held.iter().any(|(_, is_cause)| *is_cause);
             for (id, is_cause) in held {
                 let fate = if cause_is_known && !is_cause { Fate::Spared } else { Fate::Lost };
@@ -175,11 +179,12 @@ impl Engine {
             return;
         }
         let Some(flight) = self.land(id) else { return };
+        let started = flight.started || self.is_broken(Mutation::LossBeforeStart);
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let state = &mut run.assets[flight.asset];
         let mut failed = PartitionSubset::default();
         match (fate, flight.remaining.first()) {
-            (Fate::Lost, Some(task)) if flight.started && flight.remaining.len() == 1 => {
+            (Fate::Lost, Some(task)) if started && flight.remaining.len() == 1 => {
                 state.in_flight.remove(task);
                 state.attempts.increment(task);
                 state.losses.increment(task);
@@ -213,26 +218,10 @@ impl Engine {
         self.finish_if_done(run_id, now);
     }
 
-    fn release_due(&mut self, now: Now) {
-        while let Some(entry) = self.delays.first_entry() {
-            if *entry.key() > now.mono_ms {
-                return;
-            }
-            for (run, asset, mut tasks) in entry.remove() {
-                // The run may have ended or been cancelled while the tasks were delayed.
-                let Some(run) = self.runs.get_mut(&run) else { continue };
-                let state = &mut run.assets[asset];
-                tasks &= &state.delayed;
-                state.delayed -= &tasks;
-                state.ready |= &tasks;
-            }
-        }
-    }
-
     /// Publishes messages again that should long have been taken by a worker with a free slot.
     fn republish_unclaimed(&mut self, now: Now) {
         let Some(due_ms) = self.next_unclaimed_ms() else { return };
-        if due_ms > now.mono_ms || self.is_deaf(now) {
+        if due_ms > now.mono_ms || (self.is_deaf(now) && !self.is_broken(Mutation::RepublishDeaf)) {
             return;
         }
         let deadline_ms = now.mono_ms.saturating_sub(self.options.unclaimed_ms);

@@ -15,6 +15,7 @@
 //!
 //! Reading order: [`plan`], [`run`], [`dispatch`], [`report`], [`lease`], [`hearing`], [`unlisted`], [`recover`], [`invariant`].
 
+mod delay;
 mod dispatch;
 mod doubt;
 mod effect;
@@ -35,12 +36,12 @@ mod submit;
 mod suspects;
 mod unlisted;
 mod view;
+mod watermark;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use backstitch_proto::id::{DispatchId, Epoch, RunId};
-use backstitch_proto::partition::PartitionSubset;
 
 pub use effect::{Effect, Sealed};
 pub use fleet::WorkerState;
@@ -53,6 +54,7 @@ pub use run::Counts;
 pub use submit::RequestError;
 pub use view::{AssetView, RunView, Statistics};
 
+use delay::Delays;
 use dispatch::Pace;
 use doubt::Doubt;
 use fleet::Fleet;
@@ -61,6 +63,7 @@ use hearing::Hearing;
 use run::RunState;
 use suspects::Suspects;
 use unlisted::Unlisted;
+use watermark::Watermark;
 
 use crate::ledger::Batch;
 
@@ -132,8 +135,9 @@ pub struct Engine {
     idle_echoes: u64,
     doubt: Doubt,
     last_dispatch: DispatchId,
-    /// Failed tasks by the time at which they become ready again.
-    delays: BTreeMap<u64, Vec<(RunId, usize, PartitionSubset)>>,
+    watermark: Watermark,
+    /// Failed tasks that wait before they are tried again.
+    delays: Delays,
     /// Held tasks by the time at which to look at the wall clock again.
     holds: BTreeMap<u64, Vec<(RunId, usize, Held)>>,
     fleet: Fleet,
@@ -162,6 +166,7 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows of nothing yet.
     pub fn new(epoch: Epoch, options: Options) -> Self {
+        let last_dispatch = DispatchId::before_first_of(epoch);
         Self {
             options,
             runs: BTreeMap::new(),
@@ -172,8 +177,9 @@ impl Engine {
             unlisted: VecDeque::new(),
             idle_echoes: 0,
             doubt: Doubt::default(),
-            last_dispatch: DispatchId::before_first_of(epoch),
-            delays: BTreeMap::new(),
+            last_dispatch,
+            watermark: Watermark::new(last_dispatch, 0),
+            delays: Delays::default(),
             holds: BTreeMap::new(),
             fleet: Fleet::default(),
             hearing: None,
@@ -199,7 +205,7 @@ impl Engine {
         self.expire(now);
         self.end_doubt(now);
         self.dispatch(now);
-        self.batch.confirmed_through = self.confirmed_through();
+        self.write_watermark(now);
         if self.batch.is_empty() && self.effects.is_empty() {
             return None;
         }
@@ -215,9 +221,12 @@ impl Engine {
 
     /// When [`Engine::seal`] has to be called even if nothing happens, milliseconds of the engine's clock.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        let delay = self.delays.keys().next().copied();
         let hold = self.holds.keys().next().copied();
-        [delay, hold, self.next_silence_ms(), self.next_doubt_ms()].into_iter().flatten().min()
+        let watermark = self.next_watermark_ms();
+        [self.delays.next_ms(), hold, self.next_silence_ms(), self.next_doubt_ms(), watermark]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The broker has taken responsibility for the message of this dispatch.
@@ -238,13 +247,6 @@ impl Engine {
     /// So many tasks in flight keep the ledger busy.
     pub fn flow(&mut self, tasks: u32) {
         self.options.flow_tasks = tasks;
-    }
-
-    fn confirmed_through(&self) -> DispatchId {
-        match self.unconfirmed.first() {
-            Some(first) => DispatchId(first.0 - 1),
-            None => self.last_dispatch,
-        }
     }
 }
 

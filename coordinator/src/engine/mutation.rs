@@ -4,6 +4,8 @@
 //! in a test build, the engine can be told not to keep it. In any other build there is no state that could say so:
 //! everything here does nothing, and the compiler drops it.
 
+#[cfg(test)]
+use backstitch_proto::definition::HumanDuration;
 use backstitch_proto::id::DispatchId;
 use backstitch_proto::message::Outcome;
 
@@ -42,6 +44,34 @@ pub(crate) enum Mutation {
     /// Runs have no bound on what is in flight.
     #[cfg(test)]
     NoRunLimit,
+    /// A task is retried once less often than its policy says.
+    #[cfg(test)]
+    LastRetryMissing,
+    /// A failed task is tried again at once.
+    #[cfg(test)]
+    NoDelay,
+    /// A new leader tries failed tasks again at once.
+    DelaysForgotten,
+    /// A lost task spends a loss, whether or not it had begun.
+    LossBeforeStart,
+    /// A new leader does not know which tasks were lost with their worker.
+    SuspectsForgotten,
+    /// A pause is not written down.
+    PauseUnwritten,
+    /// Another priority is not written down.
+    PriorityUnwritten,
+    /// A cancellation is not written down.
+    CancelUnwritten,
+    /// A new leader does not know what is paused.
+    PauseForgotten,
+    /// Runs go on while they are paused.
+    PauseIgnored,
+    /// Everything that is ready is dispatched at once.
+    NoWindow,
+    /// Messages are thought to lie unclaimed while nobody could be heard.
+    DeafTimeCounts,
+    /// Messages are published again while nobody can be heard.
+    RepublishDeaf,
 }
 
 #[cfg(not(test))]
@@ -107,6 +137,10 @@ impl Engine {
     pub(super) fn distort(&self, mut plan: RunPlan) -> RunPlan {
         for asset in &mut plan.assets {
             match self.options.broken {
+                Some(Mutation::LastRetryMissing) => {
+                    asset.retry.max_retries = asset.retry.max_retries.saturating_sub(1);
+                }
+                Some(Mutation::NoDelay) => asset.retry.delay = HumanDuration::from_secs(0),
                 Some(Mutation::NoBudget) => asset.retry.max_retries = u32::MAX - 1,
                 Some(Mutation::NoOrder) => asset.upstreams.clear(),
                 Some(Mutation::NoPoolLimit) => asset.pool = None,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use backstitch_proto::id::{Epoch, RunId};
 use backstitch_proto::message::Control;
-use backstitch_proto::partition::PartitionSubset;
 
 use super::flight::{Flight, Holder};
+use super::mutation::Mutation;
 use super::plan::RunPlan;
 use super::retry::{PROBATION_LOSSES, jitter_chance};
 use super::run::RunState;
+use super::watermark::Watermark;
 use super::{Effect, Engine, Now, Options};
 use crate::ledger::{DispatchRecord, LiveAsset, LiveRun, LiveState};
 
@@ -28,6 +29,7 @@ impl Engine {
         now: Now,
     ) -> Self {
         let mut engine = Self::new(epoch, options);
+        engine.watermark = Watermark::new(live.confirmed_through, now.mono_ms);
         for live in live.runs {
             if let Some(plan) = plans.remove(&live.record.id) {
                 engine.recover_run(live, plan, now);
@@ -69,9 +71,8 @@ impl Engine {
     fn recover_run(&mut self, live: LiveRun, plan: RunPlan, now: Now) {
         let id = live.record.id;
         let mut run = RunState::new(self.distort(plan));
-        run.paused = live.paused;
+        run.paused = live.paused && !self.is_broken(Mutation::PauseForgotten);
         run.cancelling = live.cancel_requested;
-        let mut delayed = Vec::new();
         for (index, (state, asset)) in run.assets.iter_mut().zip(live.assets).enumerate() {
             let LiveAsset { succeeded, failed, cancelled, spent } = asset;
             for set in [&succeeded, &failed, &cancelled] {
@@ -81,7 +82,7 @@ impl Engine {
             for spent in spent {
                 state.attempts.restore(spent.ordinal, spent.attempts);
                 state.losses.restore(spent.ordinal, spent.losses);
-                if spent.losses > 0 {
+                if spent.losses > 0 && !self.is_broken(Mutation::SuspectsForgotten) {
                     state.suspects.insert(spent.ordinal);
                 }
                 let failures = u32::from(spent.attempts.saturating_sub(spent.losses));
@@ -90,17 +91,11 @@ impl Engine {
                 let delay_ms = state.plan.retry.delay_before(failures, chance).as_millis() as u64;
                 // The last attempt of the task was dispatched again since, or will be when its delay is over.
                 let waited_ms = now.wall_us.saturating_sub(spent.last_finished_us).max(0) as u64 / 1_000;
-                if failures > 0 && delay_ms > waited_ms {
-                    delayed.push((now.mono_ms + delay_ms - waited_ms, index, spent.ordinal));
+                let is_over = delay_ms <= waited_ms || self.is_broken(Mutation::DelaysForgotten);
+                if failures > 0 && !is_over && state.waiting.remove(spent.ordinal) {
+                    state.delayed.insert(spent.ordinal);
+                    self.delays.insert(id, index, spent.ordinal, delay_ms - waited_ms, now);
                 }
-            }
-        }
-        for (due_ms, index, task) in delayed {
-            let state = &mut run.assets[index];
-            if state.waiting.remove(task) {
-                state.delayed.insert(task);
-                let tasks = PartitionSubset::from_ordinals([task]);
-                self.delays.entry(due_ms).or_default().push((id, index, tasks));
             }
         }
         self.runs.insert(id, run);

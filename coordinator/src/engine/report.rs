@@ -26,8 +26,8 @@ use crate::ledger::{AttemptRecord, AttemptResult};
 struct Changed {
     succeeded: PartitionSubset,
     failed: PartitionSubset,
-    /// Tasks to retry, with the time at which they become ready.
-    delayed: Vec<(u64, u32)>,
+    /// Tasks to retry, with the wait before that, milliseconds.
+    delayed: Vec<(u32, u64)>,
     duration_us: i64,
     executed: u32,
 }
@@ -112,7 +112,7 @@ impl Engine {
                 self.statistics.stale_outcomes += 1;
                 continue;
             }
-            let record = accept(run, flight, id, worker, trace, outcome, now, &mut changed);
+            let record = accept(run, flight, id, worker, trace, outcome, &mut changed);
             self.batch.attempts.extend(record);
         }
         flight.heard = true;
@@ -126,28 +126,17 @@ impl Engine {
         }
         run.release_downstream(index, &changed.succeeded);
         run.skip_downstream(index, changed.failed);
-        for (due_ms, task) in changed.delayed {
-            self.delay(run_id, index, task, due_ms);
+        for (task, delay_ms) in changed.delayed {
+            self.delays.insert(run_id, index, task, delay_ms, now);
         }
         if landed {
             self.land(under);
         }
         self.finish_if_done(run_id, now);
     }
-
-    fn delay(&mut self, run: RunId, asset: usize, task: u32, due_ms: u64) {
-        let due = self.delays.entry(due_ms).or_default();
-        match due.iter_mut().find(|(of_run, of_asset, _)| (*of_run, *of_asset) == (run, asset)) {
-            Some((_, _, tasks)) => {
-                tasks.insert(task);
-            }
-            None => due.push((run, asset, PartitionSubset::from_ordinals([task]))),
-        }
-    }
 }
 
 /// Moves the task of an accepted outcome, and writes down the attempt.
-#[allow(clippy::too_many_arguments)] // one call site; a struct for it would only rename the list
 fn accept(
     run: &mut RunState,
     flight: &Flight,
@@ -155,7 +144,6 @@ fn accept(
     worker: Option<WorkerId>,
     trace: Option<TraceContext>,
     outcome: Outcome,
-    now: Now,
     changed: &mut Changed,
 ) -> Option<AttemptRecord> {
     let (run_id, cancelling) = (run.record.id, run.cancelling);
@@ -189,7 +177,7 @@ fn accept(
                 let delay = state.plan.retry.delay_before(failures, chance);
                 state.delayed.insert(task);
                 // A delay is at most 366 days.
-                changed.delayed.push((now.mono_ms + delay.as_millis() as u64, task));
+                changed.delayed.push((task, delay.as_millis() as u64));
             }
             AttemptResult::Failed { failure, terminal }
         }

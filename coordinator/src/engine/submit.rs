@@ -9,6 +9,7 @@ use backstitch_proto::message::Control;
 use thiserror::Error;
 
 use super::flight::Holder;
+use super::mutation::Mutation;
 use super::plan::RunPlan;
 use super::run::RunState;
 use super::{Effect, Engine, Now};
@@ -52,7 +53,7 @@ impl Engine {
         run.cancelling = true;
         run.cancel_told_ms = Some(now.mono_ms);
         run.cancel_idle();
-        self.batch.changes.push((id, RunChange::CancelRequested { at_us: now.wall_us }));
+        self.change(id, RunChange::CancelRequested { at_us: now.wall_us });
         self.effects.push(Effect::Broadcast(Control::CancelRun { run: id }));
         // Nobody executes these yet. Their messages may still be delivered; their outcomes are fenced.
         let unclaimed: Vec<_> = self
@@ -76,7 +77,7 @@ impl Engine {
         let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
         if run.paused != paused {
             run.paused = paused;
-            self.batch.changes.push((id, RunChange::Paused(paused)));
+            self.change(id, RunChange::Paused(paused));
         }
         Ok(())
     }
@@ -91,7 +92,7 @@ impl Engine {
         if run.record.priority != priority {
             run.record.priority = priority;
             run.pass = last_served;
-            self.batch.changes.push((id, RunChange::Priority(priority)));
+            self.change(id, RunChange::Priority(priority));
         }
         Ok(())
     }
@@ -104,9 +105,22 @@ impl Engine {
         let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
         if run.record.max_parallel != max_parallel {
             run.record.max_parallel = max_parallel;
-            self.batch.changes.push((id, RunChange::MaxParallel(max_parallel)));
+            self.change(id, RunChange::MaxParallel(max_parallel));
         }
         Ok(())
+    }
+
+    /// What a user asked for is durable with the next commit.
+    fn change(&mut self, id: RunId, change: RunChange) {
+        let unwritten = match change {
+            RunChange::CancelRequested { .. } => self.is_broken(Mutation::CancelUnwritten),
+            RunChange::Paused(_) => self.is_broken(Mutation::PauseUnwritten),
+            RunChange::Priority(_) => self.is_broken(Mutation::PriorityUnwritten),
+            RunChange::MaxParallel(_) | RunChange::Finished { .. } => false,
+        };
+        if !unwritten {
+            self.batch.changes.push((id, change));
+        }
     }
 
     /// Ends a run whose every task is terminal.

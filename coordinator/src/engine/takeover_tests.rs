@@ -16,17 +16,17 @@ use crate::service::bind;
 
 const LEASE_MS: u64 = 10_000;
 
-fn at(mono_ms: u64) -> Now {
+pub(super) fn at(mono_ms: u64) -> Now {
     Now { mono_ms, wall_us: 0 }
 }
 
 /// The number of a dispatch of the leader before.
-fn dispatch_id(number: u64) -> DispatchId {
+pub(super) fn dispatch_id(number: u64) -> DispatchId {
     DispatchId(DispatchId::before_first_of(Epoch(1)).0 + number)
 }
 
 /// A leader that finds one dispatch of one task for each of `tasks`, of which the first has lost `losses` attempts.
-fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) -> Engine {
+pub(super) fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) -> Engine {
     let text = "assets: {a: {partitions: {kind: static, keys: [x, y, z]}, command: [x]}}";
     let definitions = Definitions::from_yaml("test.yaml", text).expect("a valid project");
     let assets = vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }];
@@ -199,6 +199,23 @@ fn a_dispatch_that_its_worker_lists_no_more_goes_out_again_once_no_report_can_be
     let [again] = published(engine.seal(at(300)))[..] else { panic!("one task goes out again") };
     assert!(again != lost && again != held);
     assert_eq!(engine.violations(), []);
+}
+
+#[test]
+fn a_worker_that_reported_everything_and_ended_loses_nothing_while_its_report_waits() {
+    let dispatch = dispatch_id(1);
+    let mut engine = recovered(1, 0, dispatch);
+    engine.seal(at(0));
+    listed(&mut engine, &[dispatch], &[]);
+    let over = engine.seal(at(201 + LEASE_MS));
+    assert_eq!(engine.workers().count(), 0, "its lease is over");
+    assert!(over.is_none_or(|sealed| sealed.batch.attempts.is_empty()));
+    let run = engine.runs.keys().next().expect("a run");
+    assert_eq!(engine.run(*run).expect("the run is live").assets[0].counts.in_flight, 1);
+    // Nothing is on its way: it is lost after all.
+    idle(&mut engine, 30);
+    assert_eq!(engine.violations(), []);
+    assert_eq!(engine.dispatches_in_flight(), 0);
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub struct Batch {
     pub closed: Vec<DispatchId>,
     /// Attempts that ended.
     pub attempts: Vec<AttemptRecord>,
-    /// Every dispatch up to this one was confirmed by the broker; a recovering leader publishes later ones again.
+    /// Every dispatch up to this one was confirmed by the broker; a recovering leader publishes later ones again. The
+    /// default, which is before every dispatch, says nothing new.
     pub confirmed_through: DispatchId,
 }
 

@@ -27,7 +27,8 @@ pub trait Ledger: LedgerReads {
 
     /// Everything that a new leader needs. Its size follows the number of live runs, not of their attempts.
     ///
-    /// `confirmed_through` may be up to a second older than the last commit: more is published again, no less.
+    /// `confirmed_through` is the latest that was committed; leaders write it once a second at most, so more is published
+    /// again, no less.
     async fn load_live(&self) -> Result<LiveState, LedgerError>;
 
     /// Removes history of runs submitted before this time (microseconds since the Unix epoch), as far as whole

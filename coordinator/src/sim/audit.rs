@@ -95,7 +95,12 @@ impl LedgerRun {
 
     /// Failures and losses of a task.
     pub(super) fn spent(&self, asset: usize, task: u32) -> (u32, u32) {
-        let of_task = self.attempts[asset].range((task, 0)..=(task, u16::MAX));
+        self.spent_before(asset, task, u16::MAX)
+    }
+
+    /// Failures and losses of a task before attempt number `next`.
+    pub(super) fn spent_before(&self, asset: usize, task: u32, next: u16) -> (u32, u32) {
+        let of_task = self.attempts[asset].range((task, 0)..(task, next));
         of_task.fold((0, 0), |(failures, losses), (_, attempt)| match attempt.result {
             AttemptResult::Failed { .. } => (failures + 1, losses),
             AttemptResult::Lost { .. } => (failures, losses + 1),

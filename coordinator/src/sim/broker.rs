@@ -1,7 +1,9 @@
-//! A model of the broker: bags of messages without any order, some of which cannot be taken yet.
+//! A model of the broker: bags of messages, some of which cannot be taken yet. Where messages are ever late there is no
+//! order among them; elsewhere they come as they went.
 
 use std::sync::Arc;
 
+use backstitch_proto::id::{DispatchId, Epoch};
 use backstitch_proto::message::{Dispatch, Heartbeat, Report};
 
 use super::rng::Rng;
@@ -33,6 +35,16 @@ impl<M> Bag<M> {
         (self.messages[at].0 <= now_ms).then(|| self.messages.swap_remove(at).1)
     }
 
+    /// Takes the oldest message that has arrived.
+    pub(super) fn take_first(&mut self, now_ms: u64) -> Option<M> {
+        let at = self.messages.iter().position(|(due_ms, _)| *due_ms <= now_ms)?;
+        Some(self.messages.remove(at).1)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &M> {
+        self.messages.iter().map(|(_, message)| message)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
@@ -51,12 +63,30 @@ pub(super) struct Delivery {
     pub(super) redelivered: bool,
 }
 
+impl Delivery {
+    /// Whoever gets it will execute this dispatch.
+    pub(super) fn is_first(&self, id: DispatchId) -> bool {
+        self.dispatch.id == id && !self.redelivered
+    }
+}
+
+/// What comes through the queue of heartbeats.
+#[derive(Clone, Debug)]
+pub(super) enum Beat {
+    Worker(Heartbeat),
+    /// A leader's own voice: whose it is, and when it was sent (milliseconds of the world's clock).
+    Echo {
+        epoch: Epoch,
+        sent_ms: u64,
+    },
+}
+
 /// Everything that is on its way.
 #[derive(Debug, Default)]
 pub(super) struct SimBroker {
     pub(super) tasks: Bag<Delivery>,
     pub(super) reports: Bag<Report>,
-    pub(super) heartbeats: Bag<Heartbeat>,
+    pub(super) heartbeats: Bag<Beat>,
 }
 
 impl SimBroker {

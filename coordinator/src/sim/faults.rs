@@ -15,6 +15,8 @@ pub struct Faults {
     pub ambiguous_commit: u64,
     /// A commit fails.
     pub failed_commit: u64,
+    /// The broker goes away, and comes back.
+    pub outage: u64,
     /// A worker dies between two effects.
     pub worker_crash: u64,
     /// A worker stands still, perhaps for longer than its lease, and goes on.
@@ -42,7 +44,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The mix of one history: each fault may be missing, or be there three times as often.
+    /// The mix of one history: each fault may be missing, or be there three times as often. One mix in eight can run
+    /// nothing twice, and half of these lose nothing: there the strictest checks apply.
     #[must_use]
     pub(super) fn some(mut self, rng: &mut Rng) -> Self {
         let each = [
@@ -51,6 +54,7 @@ impl Faults {
             &mut self.leader_freeze,
             &mut self.ambiguous_commit,
             &mut self.failed_commit,
+            &mut self.outage,
             &mut self.worker_crash,
             &mut self.worker_freeze,
             &mut self.worker_drain,
@@ -71,7 +75,47 @@ impl Faults {
                 _ => *permille,
             };
         }
-        self
+        match rng.below(16) {
+            0 => self.that_execute_once(),
+            1 => self.that_lose_nothing(),
+            _ => self,
+        }
+    }
+
+    /// Without what can make two workers execute one dispatch, or one worker a dispatch that is closed.
+    #[must_use]
+    pub(super) const fn that_execute_once(self) -> Self {
+        Self {
+            leader_crash: 0,
+            worker_freeze: 0,
+            duplicate: 0,
+            delay: 0,
+            loss: 0,
+            lost_confirm: 0,
+            broken_promise: 0,
+            ..self
+        }
+    }
+
+    /// Without what can end an execution before its time.
+    #[must_use]
+    pub(super) const fn that_lose_nothing(self) -> Self {
+        Self { worker_crash: 0, bad_task: 0, ..self.that_execute_once() }
+    }
+
+    /// Whether a dispatch that nobody cancels is executed by one worker alone, and open for as long, unless its message
+    /// was copied. An engine that does not listen to itself takes its own silence for that of others.
+    pub(super) const fn executes_once(&self, listens: bool) -> bool {
+        let Self {
+            leader_crash, worker_freeze, duplicate, delay, loss, lost_confirm, broken_promise, ..
+        } = *self;
+        leader_crash + worker_freeze + duplicate + delay + loss + lost_confirm + broken_promise == 0
+            && (listens || self.leader_freeze + self.outage == 0)
+    }
+
+    /// Whether no attempt can be lost with a worker: nobody dies, and nobody lives unheard.
+    pub(super) const fn lose_nothing(&self, listens: bool) -> bool {
+        self.executes_once(listens) && self.worker_crash + self.bad_task == 0
     }
 
     /// None at all.
@@ -81,6 +125,7 @@ impl Faults {
         leader_freeze: 0,
         ambiguous_commit: 0,
         failed_commit: 0,
+        outage: 0,
         worker_crash: 0,
         worker_freeze: 0,
         worker_drain: 0,
@@ -102,6 +147,7 @@ impl Faults {
         leader_freeze: 4,
         ambiguous_commit: 100,
         failed_commit: 50,
+        outage: 2,
         worker_crash: 15,
         worker_freeze: 10,
         worker_drain: 10,

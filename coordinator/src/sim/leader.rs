@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use backstitch_proto::id::{DispatchId, Epoch};
+use backstitch_proto::id::{DispatchId, Epoch, RunId};
 use backstitch_proto::message::{Dispatch, Report};
 
+use super::user::Request;
 use crate::engine::{Effect, Engine, Sealed};
 
 /// A coordinator process that leads, or believes that it does.
@@ -20,8 +21,11 @@ pub(super) struct SimLeader {
     touched: bool,
     /// The engine has not changed since it was sealed: the batch holds all that it knows.
     pub(super) sealed_whole: bool,
-    /// The newest dispatch that it was asked to publish.
-    pub(super) newest: DispatchId,
+    /// When its last batch was sealed, milliseconds of the world's clock.
+    pub(super) sealed_ms: u64,
+    /// What users asked for since the last seal, and inside the commit under way: unacknowledged.
+    pub(super) asked: Vec<(RunId, Request)>,
+    pub(super) asked_sealed: Vec<(RunId, Request)>,
     /// The commit under way.
     pub(super) committing: Option<Sealed>,
     /// Reports that the engine has seen since the last seal, and those inside the commit under way: unacknowledged.
@@ -49,7 +53,9 @@ impl SimLeader {
             engine,
             touched: true,
             sealed_whole: false,
-            newest: DispatchId::before_first_of(epoch),
+            sealed_ms: 0,
+            asked: Vec::new(),
+            asked_sealed: Vec::new(),
             committing: None,
             unsealed: Vec::new(),
             sealed: Vec::new(),

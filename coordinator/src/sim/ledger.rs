@@ -15,7 +15,7 @@ use crate::ledger::{
 pub(super) struct LedgerRun {
     pub(super) record: RunRecord,
     pub(super) plan: RunPlan,
-    paused: bool,
+    pub(super) paused: bool,
     pub(super) cancel_requested: bool,
     pub(super) finished: Option<(RunStatus, Vec<FinalCounts>)>,
     /// Per asset: every attempt of every task, by task and number.
@@ -29,9 +29,11 @@ pub(super) struct LedgerRun {
 /// A row of history.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
-    dispatch: DispatchId,
+    pub(super) dispatch: DispatchId,
     pub(super) result: AttemptResult,
     finished_us: i64,
+    /// The leader that wrote it.
+    pub(super) written_by: Epoch,
 }
 
 /// Everything that is durable.
@@ -64,6 +66,10 @@ impl SimLedger {
     pub(super) fn new_term(&mut self) -> Epoch {
         self.epoch = Epoch(self.epoch.0 + 1);
         self.epoch
+    }
+
+    pub(super) fn is_led_by(&self, epoch: Epoch) -> bool {
+        self.epoch == epoch
     }
 
     pub(super) fn pin(&mut self, plan: &RunPlan) {
@@ -99,7 +105,7 @@ impl SimLedger {
         // Attempts before dispatches: a batch that gives a task a new dispatch may hold the outcome of the old one.
         for attempt in &batch.attempts {
             match self.runs.get_mut(&attempt.run) {
-                Some(run) => run.attempt(attempt, found),
+                Some(run) => run.attempt(attempt, epoch, found),
                 None => found.push(violation("ONCE", format!("an attempt of run {}", attempt.run))),
             }
         }
@@ -141,7 +147,7 @@ impl SimLedger {
 }
 
 impl LedgerRun {
-    fn attempt(&mut self, attempt: &AttemptRecord, found: &mut Vec<Violation>) {
+    fn attempt(&mut self, attempt: &AttemptRecord, epoch: Epoch, found: &mut Vec<Violation>) {
         let (asset, task) = (usize::from(attempt.asset_index), attempt.ordinal);
         let name = || format!("{} task {task} attempt {}", attempt.asset, attempt.attempt);
         if let Some(known) = self.attempts[asset].get(&(task, attempt.attempt)) {
@@ -177,6 +183,7 @@ impl LedgerRun {
             dispatch: attempt.dispatch,
             result: attempt.result.clone(),
             finished_us: attempt.finished_us,
+            written_by: epoch,
         };
         self.attempts[asset].insert((task, attempt.attempt), row);
         self.check_budget(asset, task, found);

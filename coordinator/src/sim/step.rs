@@ -3,22 +3,25 @@
 use std::sync::Arc;
 
 use backstitch_proto::id::DispatchId;
-use backstitch_proto::message::{Control, Dispatch, Report};
+use backstitch_proto::message::{Control, Dispatch};
 
 use super::broker::Delivery;
 use super::leader::Unconfirmed;
-use super::ledger::violation;
+use super::ledger::Deposed;
 use super::project::{Behaviour, random_plan};
+use super::user::Wish;
 use super::worker::Step;
 use super::world::{RUNS_MAX, World, run_number};
-use crate::engine::{Effect, Engine, Violation};
-
-/// No window is larger than this many dispatches per live slot: BOUND.
-const WINDOW_PER_SLOT_MAX: u64 = 512;
+use crate::engine::{Effect, Sealed};
 
 impl World {
     /// One step of somebody.
     pub(super) fn happen(&mut self) {
+        self.open_broker_in_time();
+        if self.is_closed() && self.rng.permille(300) {
+            // Little else happens meanwhile.
+            self.pass_time();
+        }
         match self.rng.below(100) {
             n if n < self.submits && self.runs_made < RUNS_MAX => self.submit(),
             0..12 => self.seal(),
@@ -47,6 +50,7 @@ impl World {
             format!("run {number} is submitted: {}", assets.collect::<Vec<_>>().join(", "))
         });
         self.ledger.pin(&plan);
+        self.wishes.insert(plan.record.id, Wish::new(&plan.record));
         self.leader.engine_mut().submit(plan, json, self.now);
     }
 
@@ -58,9 +62,12 @@ impl World {
         let leader = &mut self.leader;
         leader.sealed_whole = true;
         leader.sealed.append(&mut leader.unsealed);
+        leader.asked_sealed = std::mem::take(&mut leader.asked);
+        leader.sealed_ms = self.now.mono_ms;
         let Some(sealed) = sealed else {
-            // Reports that changed nothing are acknowledged at once.
+            // Reports and requests that changed nothing are acknowledged at once.
             leader.sealed.clear();
+            self.acknowledge();
             return;
         };
         let (epoch, batch) = (leader.epoch, &sealed.batch);
@@ -69,19 +76,20 @@ impl World {
         self.note(|| {
             format!("leader {epoch} seals {attempts} attempts, {dispatches} dispatches, {closed} closed, {changes} changes")
         });
-        let published = sealed.effects.iter().filter_map(|effect| match effect {
-            Effect::Publish(id) => Some(*id),
-            Effect::Broadcast(_) | Effect::Finished { .. } => None,
-        });
-        let newest = published.max().unwrap_or_default();
-        if newest > self.leader.newest {
-            self.leader.newest = newest;
-            check_bound(self.leader.engine(), &mut self.violations);
+        for effect in &sealed.effects {
+            // The broker has been so slow that its silence looks like a loss: nobody had the message until just now.
+            if let Effect::Publish(id) = effect
+                && (self.witness.is_delivered_at(*id, self.now.mono_ms)
+                    || self.broker.tasks.iter().any(|delivery| delivery.is_first(*id)))
+            {
+                self.witness.copy(*id);
+            }
         }
         if sealed.batch.is_empty() {
             // Nothing to be made durable, so nothing to wait for, and nobody who asks for the epoch.
             self.leader.sealed.clear();
             self.leader.owed.extend(sealed.effects);
+            self.acknowledge();
         } else {
             self.leader.committing = Some(sealed);
         }
@@ -95,7 +103,7 @@ impl World {
             self.leader.committing = Some(sealed);
             return;
         }
-        if self.ledger.commit(epoch, &sealed.batch, &mut self.violations).is_err() {
+        if self.write(&sealed).is_err() {
             self.note(|| format!("leader {epoch} learns that it was deposed"));
             self.leader.deposed = true;
             return;
@@ -113,8 +121,21 @@ impl World {
         }
     }
 
+    /// One transaction, and everything that can be checked when it is durable.
+    pub(super) fn write(&mut self, sealed: &Sealed) -> Result<(), Deposed> {
+        self.ledger.commit(self.leader.epoch, &sealed.batch, &mut self.violations)?;
+        self.acknowledge();
+        self.check_wishes(&sealed.batch);
+        self.check_spending(&sealed.batch);
+        self.check_window(&sealed.batch);
+        Ok(())
+    }
+
     /// One effect of the batch that was committed.
     pub(super) fn perform(&mut self) {
+        if self.is_closed() {
+            return;
+        }
         let Some(effect) = self.leader.owed.pop_front() else { return };
         match effect {
             Effect::Publish(id) => {
@@ -131,7 +152,7 @@ impl World {
                 }
                 for at in 0..self.workers.len() {
                     // Nobody waits for a confirm of a broadcast, and nobody keeps it for whoever is away.
-                    if !self.happens(self.faults.loss * 3) {
+                    if !self.is_cut_off(at) && !self.happens(self.faults.loss * 3) {
                         self.workers[at].inbox.push(control.clone());
                     }
                 }
@@ -151,6 +172,9 @@ impl World {
             format!("leader {epoch} publishes {id}: run {}, {asset} x{tasks}{lost}", run_number(dispatch.run))
         });
         let copies = u32::from(arrived) + u32::from(arrived && self.happens(self.faults.duplicate));
+        if copies > 1 {
+            self.witness.copy(dispatch.id);
+        }
         for _ in 0..copies {
             let due_ms = self.arrival_ms();
             self.broker.tasks.put(due_ms, Delivery { dispatch: Arc::clone(&dispatch), redelivered: false });
@@ -159,7 +183,7 @@ impl World {
     }
 
     pub(super) fn confirm(&mut self) {
-        if self.leader.unconfirmed.is_empty() {
+        if self.leader.unconfirmed.is_empty() || self.is_closed() {
             return;
         }
         let at = self.rng.index(self.leader.unconfirmed.len());
@@ -167,6 +191,9 @@ impl World {
         if !self.leader.unconfirmed[at].arrived || self.happens(self.faults.lost_confirm) {
             self.note(|| format!("no confirm of {id} comes"));
             let unconfirmed = self.leader.unconfirmed.swap_remove(at);
+            if unconfirmed.arrived {
+                self.witness.copy(id);
+            }
             self.publish(unconfirmed.dispatch);
             return;
         }
@@ -179,10 +206,10 @@ impl World {
 
     fn deliver_task(&mut self) {
         let to = self.rng.index(self.workers.len());
-        if self.is_frozen(to) || !self.workers[to].has_room() {
+        if self.is_frozen(to) || self.is_cut_off(to) || !self.workers[to].has_room() {
             return;
         }
-        let Some(delivery) = self.broker.tasks.take(&mut self.rng, self.now.mono_ms) else { return };
+        let Some(delivery) = self.take(|broker| &mut broker.tasks) else { return };
         let (id, number) = (delivery.dispatch.id, self.workers[to].number);
         if self.happens(self.faults.broken_promise) {
             self.note(|| format!("the broker loses {id}, which it had confirmed"));
@@ -190,6 +217,7 @@ impl World {
         }
         let again = if delivery.redelivered { " again" } else { "" };
         self.note(|| format!("{id} is delivered{again} to worker {number}"));
+        self.witness.delivered(id, self.now.mono_ms);
         let Some(report) = self.workers[to].receive(&delivery) else { return };
         if !self.send_report(to, report) {
             // Not acknowledged before it is confirmed, so it comes again.
@@ -225,8 +253,18 @@ impl World {
             Step::Began { dispatch, task } => {
                 self.note(|| format!("worker {worker} begins {id}: {} task {task}", dispatch.asset));
                 self.ledger.check_order(dispatch.run, &dispatch.asset, task, &mut self.violations);
+                let first = self.witness.begins(id, task, worker);
+                self.check_executions(&dispatch, first, worker);
             }
-            Step::Ended { task } => self.note(|| format!("worker {worker} has ended task {task} of {id}")),
+            Step::Ended { task, end, next } => {
+                self.note(|| format!("worker {worker} has ended task {task} of {id}: {end:?}"));
+                self.witness.ends(id, task, self.now.mono_ms, end);
+                next.into_iter().for_each(|next| self.witness.turn(id, next));
+            }
+            Step::Announces { task, report } => {
+                self.witness.turn(id, task);
+                self.send_report(at, report);
+            }
             Step::Reports(report) => _ = self.send_report(at, report),
             Step::Settled => self.note(|| format!("worker {worker} has settled {id}")),
             Step::Died => self.poisoned(at, id),
@@ -238,77 +276,13 @@ impl World {
         self.crash_worker(at);
     }
 
-    /// Sends a report; true once the worker knows that it arrived. Without that knowledge it sends it again.
-    pub(super) fn send_report(&mut self, at: usize, report: Report) -> bool {
-        let worker = self.workers[at].number;
-        let lost = self.happens(self.faults.loss);
-        let unknown = lost || self.happens(self.faults.lost_confirm);
-        self.note(|| {
-            let fate = if lost { "; it is lost" } else { "" };
-            format!("worker {worker} reports {}{fate}", summary(&report))
-        });
-        if !unknown {
-            self.workers[at].confirmed(&report);
-        }
-        if !lost {
-            let due_ms = self.arrival_ms();
-            if self.happens(self.faults.duplicate) {
-                self.broker.reports.put(self.now.mono_ms, report.clone());
-            }
-            self.broker.reports.put(due_ms, report);
-        }
-        !unknown
-    }
-
-    pub(super) fn send_heartbeat(&mut self) {
-        let at = self.rng.index(self.workers.len());
-        if self.is_frozen(at) || self.happens(self.faults.loss) {
-            return;
-        }
-        let heartbeat = self.workers[at].heartbeat();
-        let due_ms = self.arrival_ms();
-        if self.happens(self.faults.duplicate) {
-            self.broker.heartbeats.put(self.now.mono_ms, heartbeat.clone());
-        }
-        self.broker.heartbeats.put(due_ms, heartbeat);
-        let rng = &mut self.rng;
-        self.workers[at].hand_over(|| rng.permille(300));
-    }
-
-    pub(super) fn take_heartbeat(&mut self) {
-        let taken = self.broker.heartbeats.take(&mut self.rng, self.now.mono_ms);
-        if let Some(heartbeat) = taken {
-            self.leader.engine_mut().heartbeat(&heartbeat, self.now);
-        }
-    }
-
-    pub(super) fn take_report(&mut self) {
-        let taken = self.broker.reports.take(&mut self.rng, self.now.mono_ms);
-        if let Some(report) = taken {
-            let epoch = self.leader.epoch;
-            if self.happens(self.faults.broken_promise * 5) {
-                return self.note(|| {
-                    format!("the broker loses the report of {}, which it had confirmed", summary(&report))
-                });
-            }
-            if self.leader.engine().is_outlived_by(&report) {
-                self.note(|| format!("leader {epoch} learns from {} that it was deposed", summary(&report)));
-                self.leader.deposed = true;
-                return self.broker.reports.put(self.now.mono_ms, report);
-            }
-            self.note(|| format!("leader {epoch} takes the report of {}", summary(&report)));
-            self.leader.engine_mut().report(report.clone(), self.now);
-            self.leader.unsealed.push(report);
-        }
-    }
-
     fn pass_time(&mut self) {
         let passed_ms = 1 + self.rng.below(if self.calm { 1_000 } else { 3_000 });
         self.now.mono_ms += passed_ms;
         self.now.wall_us += passed_ms as i64 * 1_000;
         // Live workers send a heartbeat every two seconds; it would be unfair to let them starve.
         for at in 0..self.workers.len() {
-            if !self.is_frozen(at) && !self.happens(self.faults.loss) {
+            if !self.is_frozen(at) && !self.is_cut_off(at) && !self.happens(self.faults.loss) {
                 let heartbeat = self.workers[at].heartbeat();
                 // Two who believe that they lead take from the same queue.
                 let reader = match &mut self.stale {
@@ -318,31 +292,10 @@ impl World {
                 reader.engine_mut().heartbeat(&heartbeat, self.now);
             }
         }
-        if self.broker.reports.is_empty() {
-            self.leader.engine_mut().intake_is_idle(self.now);
-        }
+        self.echo_at_once();
     }
 
-    fn is_frozen(&self, at: usize) -> bool {
+    pub(super) fn is_frozen(&self, at: usize) -> bool {
         !self.calm && self.workers[at].frozen_until_ms > self.now.mono_ms
     }
-}
-
-/// BOUND: what is at the broker follows the live slots.
-fn check_bound(engine: &Engine, found: &mut Vec<Violation>) {
-    let slots: u64 = engine.workers().map(|worker| u64::from(worker.heartbeat.slots)).sum();
-    let flying = engine.dispatches_in_flight() as u64;
-    if flying > slots * WINDOW_PER_SLOT_MAX {
-        found.push(violation("BOUND", format!("{flying} dispatches in flight for {slots} slots")));
-    }
-}
-
-fn summary(report: &Report) -> String {
-    use backstitch_proto::message::DispatchReport::{Outcomes, Returned, Started};
-    let of_each = report.dispatches.iter().map(|news| match news {
-        Started { dispatch } => format!("{dispatch} started"),
-        Outcomes { dispatch, outcomes, .. } => format!("{dispatch} x{}", outcomes.len()),
-        Returned { dispatch, reason } => format!("{dispatch} back ({reason:?})"),
-    });
-    of_each.collect::<Vec<_>>().join(", ")
 }

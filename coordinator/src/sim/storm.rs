@@ -1,12 +1,10 @@
-//! The faults that come by themselves: crashes, freezes, takeovers, clocks and users.
+//! The faults that come by themselves: crashes, freezes, takeovers and clocks.
 
-use backstitch_proto::id::RunId;
-
+use super::broker::Beat;
 use super::leader::SimLeader;
 use super::ledger::violation;
-use super::project::Behaviour;
 use super::worker::SimWorker;
-use super::world::{World, run_number};
+use super::world::World;
 use crate::engine::Engine;
 
 impl World {
@@ -22,6 +20,9 @@ impl World {
         }
         if self.stale.is_some() && self.rng.permille(200) {
             self.step_stale();
+        }
+        if self.happens(self.faults.outage) {
+            self.close_broker();
         }
         if self.happens(self.faults.worker_crash) {
             let at = self.rng.index(self.workers.len());
@@ -46,19 +47,23 @@ impl World {
     pub(super) fn add_worker(&mut self) {
         self.workers_made += 1;
         let slots = 1 + self.rng.index(3);
-        let mut worker = SimWorker::new(self.workers_made, slots);
-        self.broker.heartbeats.put(self.now.mono_ms, worker.heartbeat());
+        self.slots_ever += slots as u64;
+        let mut worker = SimWorker::new(self.workers_made, slots, self.task_us);
+        let first = Beat::Worker(worker.heartbeat());
+        self.broker.heartbeats.put(self.now.mono_ms, first);
         self.workers.push(worker);
     }
 
     /// Another leader takes over from the ledger. The old one is gone, or does not know yet.
     fn crash_leader(&mut self) {
         let old_epoch = self.leader.epoch;
-        if let Some(sealed) = &self.leader.committing
+        if self.leader.committing.is_some()
             && self.rng.permille(500)
+            && let Some(sealed) = self.leader.committing.take()
         {
             // It was on its way, and arrives without anybody who could learn of it.
-            let late = self.ledger.commit(old_epoch, &sealed.batch, &mut self.violations);
+            let late = self.write(&sealed);
+            self.leader.committing = Some(sealed);
             if late.is_err() {
                 let what = format!("leader {old_epoch} was refused before there was another");
                 self.violations.push(violation("FENCE", what));
@@ -72,10 +77,15 @@ impl World {
             format!("leader {old_epoch} {fate}; leader {epoch} takes over")
         });
         let (live, plans) = self.ledger.load_live();
-        let engine = Engine::recover(epoch, self.options, live, plans, true, self.now);
+        let mut engine = Engine::recover(epoch, self.options, live, plans, true, self.now);
+        if self.listens {
+            engine.listen(self.now);
+        }
+        engine.broker_open(!self.is_closed());
         let mut old = std::mem::replace(&mut self.leader, SimLeader::new(epoch, engine));
         // Submissions that were not durable are made again by their submitters.
         self.runs_made = self.ledger.runs.len() as u64;
+        self.check_leader_knows_wishes();
         self.retire_stale();
         if survives {
             self.stale = Some(old);
@@ -160,6 +170,9 @@ impl World {
     }
 
     fn drain_worker(&mut self, at: usize) {
+        if self.is_cut_off(at) {
+            return;
+        }
         let mut worker = self.workers.swap_remove(at);
         self.note(|| format!("worker {} drains", worker.number));
         let report = worker.drain();
@@ -167,12 +180,13 @@ impl World {
         let due_ms = self.arrival_ms();
         self.broker.reports.put(due_ms, report);
         let due_ms = self.arrival_ms();
-        self.broker.heartbeats.put(due_ms, worker.heartbeat());
+        self.broker.heartbeats.put(due_ms, Beat::Worker(worker.heartbeat()));
         self.add_worker();
     }
 
     /// By up to an hour, back or forth: the clock of the leader's machine, or of one worker's.
     fn jump_clock(&mut self) {
+        self.clock_jumped = true;
         let jump_us = self.rng.below(7_200_000_000) as i64 - 3_600_000_000;
         let seconds = jump_us / 1_000_000;
         if self.rng.permille(500) {
@@ -184,43 +198,5 @@ impl World {
             let number = self.workers[at].number;
             self.note(|| format!("the clock of worker {number} jumps by {seconds} s"));
         }
-    }
-
-    /// A user cancels a run of which a task hangs, if there is one.
-    pub(super) fn give_up(&mut self) {
-        let Some(run) = self.hanging_run() else { return };
-        let now = self.now;
-        // It may have ended, or its submission was lost with a leader.
-        if self.leader.engine_mut().cancel(run, now).is_ok() {
-            self.note(|| format!("a user gives up run {}, which hangs", run_number(run)));
-        }
-    }
-
-    fn hanging_run(&self) -> Option<RunId> {
-        let mut running = self.workers.iter().flat_map(SimWorker::running);
-        let hangs = running.find(|(dispatch, task)| {
-            Behaviour::of(&self.faults, dispatch.run, &dispatch.asset, *task) == Behaviour::Hangs
-        });
-        hangs.map(|(dispatch, _)| dispatch.run)
-    }
-
-    fn whim(&mut self) {
-        let live = self.live_runs();
-        if live.is_empty() {
-            return;
-        }
-        let run = live[self.rng.index(live.len())];
-        let (choice, value) = (self.rng.below(6), self.rng.below(5));
-        let now = self.now;
-        let engine = self.leader.engine_mut();
-        let (done, what) = match choice {
-            0 => (engine.cancel(run, now), "cancels"),
-            1 => (engine.pause(run, true), "pauses"),
-            2 | 3 => (engine.pause(run, false), "resumes"),
-            4 => (engine.throttle(run, (value > 0).then_some(value as u32)), "throttles"),
-            _ => (engine.reprioritise(run, value as i32), "re-prioritises"),
-        };
-        debug_assert!(done.is_ok(), "a live run takes requests");
-        self.note(|| format!("a user {what} run {}", run_number(run)));
     }
 }

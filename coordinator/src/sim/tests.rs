@@ -63,8 +63,12 @@ fn assert_caught(invariants: &[&str], mutation: Mutation) {
 }
 
 fn assert_caught_within(count: u64, invariants: &[&str], mutation: Mutation) {
+    assert_caught_among(count, &Faults::ALL, invariants, mutation);
+}
+
+fn assert_caught_among(count: u64, faults: &Faults, invariants: &[&str], mutation: Mutation) {
     let options = Options { broken: Some(mutation), ..options() };
-    let broken = |seed, traced| World::new(seed, Faults::ALL, options, traced).play();
+    let broken = |seed, traced| World::new(seed, *faults, options, traced).play();
     let seeds = Seeds { first: 0, count };
     let played = seeds.play_each(|seed| broken(seed, false), |seed| broken(seed, true), |_| {});
     let caught = played.failed.unwrap_or_else(|| panic!("nobody noticed within {count} seeds"));
@@ -127,5 +131,79 @@ fn an_engine_without_pool_limits_is_caught() {
 
 #[test]
 fn an_engine_that_ignores_the_bound_of_a_run_is_caught() {
-    assert_caught(&["LIMIT"], Mutation::NoRunLimit);
+    assert_caught(&["LIMIT", "INTENT"], Mutation::NoRunLimit);
+}
+
+#[test]
+fn an_engine_that_gives_up_a_retry_too_early_is_caught() {
+    assert_caught(&["BUDGET"], Mutation::LastRetryMissing);
+}
+
+#[test]
+fn an_engine_that_tries_again_at_once_is_caught() {
+    assert_caught(&["BUDGET"], Mutation::NoDelay);
+}
+
+#[test]
+fn a_new_leader_that_tries_again_at_once_is_caught() {
+    // Nothing is asked of a new leader once a wall clock has jumped.
+    let faults = Faults { clock_jump: 0, ..Faults::ALL };
+    assert_caught_among(SEEDS, &faults, &["BUDGET"], Mutation::DelaysForgotten);
+}
+
+#[test]
+fn an_engine_that_spends_a_loss_on_a_task_that_never_began_is_caught() {
+    assert_caught(&["BUDGET"], Mutation::LossBeforeStart);
+}
+
+#[test]
+fn a_new_leader_that_does_not_send_suspects_apart_is_caught() {
+    assert_caught(&["BUDGET"], Mutation::SuspectsForgotten);
+}
+
+#[test]
+fn an_engine_that_does_not_write_a_pause_down_is_caught() {
+    assert_caught(&["INTENT"], Mutation::PauseUnwritten);
+}
+
+#[test]
+fn an_engine_that_does_not_write_a_priority_down_is_caught() {
+    assert_caught(&["INTENT"], Mutation::PriorityUnwritten);
+}
+
+#[test]
+fn an_engine_that_does_not_write_a_cancellation_down_is_caught() {
+    assert_caught(&["INTENT"], Mutation::CancelUnwritten);
+}
+
+#[test]
+fn a_new_leader_that_does_not_know_what_is_paused_is_caught() {
+    assert_caught(&["INTENT"], Mutation::PauseForgotten);
+}
+
+#[test]
+fn an_engine_that_goes_on_with_a_paused_run_is_caught() {
+    assert_caught(&["INTENT"], Mutation::PauseIgnored);
+}
+
+#[test]
+fn an_engine_without_a_window_is_caught() {
+    assert_caught(&["BOUND"], Mutation::NoWindow);
+}
+
+#[test]
+fn an_outage_or_a_frozen_leader_alone_costs_nothing() {
+    play_all(CALM_SEEDS, &Faults::ALL.that_lose_nothing());
+}
+
+#[test]
+fn an_engine_that_counts_the_time_in_which_it_was_deaf_is_caught() {
+    let faults = Faults::ALL.that_execute_once();
+    assert_caught_among(SEEDS, &faults, &["LIMIT"], Mutation::DeafTimeCounts);
+}
+
+#[test]
+fn an_engine_that_publishes_again_while_it_is_deaf_is_caught() {
+    let faults = Faults::ALL.that_execute_once();
+    assert_caught_among(SEEDS, &faults, &["LIMIT"], Mutation::RepublishDeaf);
 }

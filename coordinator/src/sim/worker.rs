@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::broker::Delivery;
 use super::project::Behaviour;
+use super::witness::End;
 
 /// Dispatches that a worker takes in advance, per slot.
 const PREFETCH_PER_SLOT: usize = 2;
@@ -31,6 +32,8 @@ pub(super) struct HeldDispatch {
     stopped: bool,
     announced: bool,
     started: bool,
+    /// Tasks that have begun.
+    begun: usize,
     /// Tasks that have ended, and the outcomes among them that no confirmed report holds.
     done: usize,
     unreported: Vec<Outcome>,
@@ -50,6 +53,10 @@ pub(super) struct SimWorker {
     draining: bool,
     /// It does nothing until then (milliseconds of the world's clock).
     pub(super) frozen_until_ms: u64,
+    /// It has no connection to the broker until then (milliseconds of the world's clock).
+    pub(super) cut_until_ms: u64,
+    /// How long its tasks say they take, microseconds.
+    task_us: i64,
     /// Its wall clock is ahead by this much.
     pub(super) ahead_us: i64,
     pub(super) inbox: Vec<Control>,
@@ -58,17 +65,24 @@ pub(super) struct SimWorker {
 /// What one step of a worker led to.
 pub(super) enum Step {
     Nothing,
-    /// A task began: the world checks ORDER.
+    /// A task began: the world checks ORDER and LIMIT.
     Began {
         dispatch: Arc<Dispatch>,
         task: u32,
     },
-    /// A task ended.
+    /// A task ended, and it is the turn of the next, if there is one.
     Ended {
         task: u32,
+        end: End,
+        next: Option<u32>,
     },
     /// This has to be sent; [`SimWorker::confirmed`] follows once it is confirmed.
     Reports(Report),
+    /// The same, of a task that will begin once this is confirmed.
+    Announces {
+        task: u32,
+        report: Report,
+    },
     /// The last delivery was acknowledged.
     Settled,
     /// A task ended the process.
@@ -76,7 +90,7 @@ pub(super) enum Step {
 }
 
 impl SimWorker {
-    pub(super) fn new(number: u64, slots: usize) -> Self {
+    pub(super) fn new(number: u64, slots: usize, task_us: i64) -> Self {
         Self {
             number,
             slots,
@@ -86,6 +100,8 @@ impl SimWorker {
             sequence: 0,
             draining: false,
             frozen_until_ms: 0,
+            cut_until_ms: 0,
+            task_us,
             ahead_us: 0,
             inbox: Vec::new(),
         }
@@ -121,6 +137,7 @@ impl SimWorker {
             stopped,
             announced: false,
             started: false,
+            begun: 0,
             done: 0,
             unreported: Vec::new(),
             unacknowledged: 1,
@@ -169,36 +186,46 @@ impl SimWorker {
                 return Step::Nothing;
             }
             if held.dispatch.announce_start && !held.announced {
-                return Step::Reports(self.report(DispatchReport::Started { dispatch: id }));
+                return Step::Announces {
+                    task,
+                    report: self.report(DispatchReport::Started { dispatch: id }),
+                };
             }
             held.started = true;
+        }
+        if !held.stopped && held.begun == held.done {
+            held.begun += 1;
             return Step::Began { dispatch: Arc::clone(&held.dispatch), task };
         }
-        let verdict = if held.stopped {
-            Verdict::Cancelled
+        let end = if held.stopped {
+            End::Cancelled
         } else {
             match behaviour(&held.dispatch, task) {
                 Behaviour::Kills => return Step::Died,
                 Behaviour::Hangs => return Step::Nothing,
-                Behaviour::FailsForGood => failed(false),
-                Behaviour::FailsAlways => failed(true),
-                Behaviour::FailsAtFirst(times) if held.dispatch.attempt <= times => failed(true),
-                Behaviour::Succeeds | Behaviour::FailsAtFirst(_) => Verdict::Succeeded,
+                Behaviour::FailsForGood => End::Failed { retryable: false },
+                Behaviour::FailsAlways => End::Failed { retryable: true },
+                Behaviour::FailsAtFirst(times) if held.dispatch.attempt <= times => {
+                    End::Failed { retryable: true }
+                }
+                Behaviour::Succeeds | Behaviour::FailsAtFirst(_) => End::Succeeded,
             }
         };
         held.done += 1;
+        held.begun = held.done;
         held.unreported.push(Outcome {
             ordinal: task,
             // A clock that jumps makes tasks end before they begin.
-            started_us: wall_us,
+            started_us: wall_us - self.task_us,
             finished_us: wall_us + self.ahead_us,
-            verdict,
+            verdict: verdict(end),
             metadata: Vec::new(),
             data_version: None,
             checks: Vec::new(),
             output: None,
         });
-        Step::Ended { task }
+        let next = held.dispatch.tasks.get(held.done).map(|next| next.ordinal);
+        Step::Ended { task, end, next }
     }
 
     /// A report of this worker is confirmed.
@@ -295,11 +322,15 @@ impl SimWorker {
     }
 }
 
-fn failed(retryable: bool) -> Verdict {
-    Verdict::Failed(Failure {
-        kind: FailureKind::Exit(1),
-        message: "simulated".to_owned(),
-        detail: None,
-        retryable,
-    })
+fn verdict(end: End) -> Verdict {
+    match end {
+        End::Succeeded => Verdict::Succeeded,
+        End::Cancelled => Verdict::Cancelled,
+        End::Failed { retryable } => Verdict::Failed(Failure {
+            kind: FailureKind::Exit(1),
+            message: "simulated".to_owned(),
+            detail: None,
+            retryable,
+        }),
+    }
 }

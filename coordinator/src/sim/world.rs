@@ -1,5 +1,7 @@
 //! The world around the engine: what there is, and a history from its first step to its last.
 
+use std::collections::BTreeSet;
+
 use backstitch_proto::id::RunId;
 
 use super::broker::SimBroker;
@@ -9,6 +11,8 @@ use super::leader::SimLeader;
 use super::ledger::{SimLedger, violation};
 use super::project::START_US;
 use super::rng::Rng;
+use super::user::{Request, Wishes};
+use super::witness::Witness;
 use super::worker::SimWorker;
 use crate::engine::{Engine, Now, Options, Violation};
 
@@ -21,6 +25,10 @@ const LAST_STEPS: u32 = 45;
 
 /// Steps after the faults stopped within which every run must end: LIVE's bound. The mean history takes 1,300.
 const CALM_STEPS: u32 = 20_000;
+
+/// Tasks are tiny in one half of all worlds, and so long in the other that windows are small, microseconds. Eight of
+/// them are a second of work, so that they are packed.
+const LONG_TASK_US: i64 = 125_000;
 
 /// Runs of one history.
 pub(super) const RUNS_MAX: u64 = 4;
@@ -41,6 +49,22 @@ pub(super) struct World {
     pub(super) runs_made: u64,
     /// Percent of the steps that submit a run: some worlds are full from the start, others idle now and then.
     pub(super) submits: u64,
+    /// What really happened to tasks.
+    pub(super) witness: Witness,
+    /// What users want, as they were told.
+    pub(super) wishes: Wishes,
+    /// Runs that a user has asked to cancel, whether or not that is durable.
+    pub(super) cancels: BTreeSet<RunId>,
+    /// Slots of all workers that there have been.
+    pub(super) slots_ever: u64,
+    /// How long tasks say they take, microseconds.
+    pub(super) task_us: i64,
+    /// Leases run from echo to echo, as they do wherever something lies between a leader and its workers.
+    pub(super) listens: bool,
+    /// The broker is away until then, milliseconds.
+    pub(super) closed_until_ms: Option<u64>,
+    /// Some wall clock has jumped.
+    pub(super) clock_jumped: bool,
     /// The faults have stopped.
     pub(super) calm: bool,
     /// Of every engine.
@@ -57,12 +81,17 @@ impl World {
         let faults = faults.some(&mut rng);
         let mut ledger = SimLedger::new();
         let epoch = ledger.new_term();
-        let engine = Engine::new(epoch, options);
+        let now = Now { mono_ms: 0, wall_us: START_US };
+        let listens = rng.permille(750);
+        let mut engine = Engine::new(epoch, options);
+        if listens {
+            engine.listen(now);
+        }
         let mut world = Self {
             seed,
             rng,
             faults,
-            now: Now { mono_ms: 0, wall_us: START_US },
+            now,
             ledger,
             leader: SimLeader::new(epoch, engine),
             stale: None,
@@ -71,6 +100,14 @@ impl World {
             workers_made: 0,
             runs_made: 0,
             submits: 1,
+            witness: Witness::default(),
+            wishes: Wishes::default(),
+            cancels: BTreeSet::new(),
+            slots_ever: 0,
+            task_us: 0,
+            listens,
+            closed_until_ms: None,
+            clock_jumped: false,
             calm: false,
             options,
             violations: Vec::new(),
@@ -78,6 +115,9 @@ impl World {
             steps: 0,
         };
         world.submits += world.rng.below(3);
+        if world.rng.permille(500) {
+            world.task_us = LONG_TASK_US;
+        }
         for _ in 0..1 + world.rng.below(3) {
             world.add_worker();
         }
@@ -128,7 +168,7 @@ impl World {
         self.broker.hurry();
         // Nobody resumes a paused run but its user.
         for run in self.live_runs() {
-            let resumed = self.leader.engine_mut().pause(run, false);
+            let resumed = self.ask(run, Request::Pause(false));
             debug_assert!(resumed.is_ok(), "a live run takes requests");
         }
     }

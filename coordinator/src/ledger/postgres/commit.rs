@@ -1,8 +1,6 @@
 //! A commit in Postgres: one statement per kind of row, whatever the number of rows.
 
-use std::time::{Duration, Instant};
-
-use backstitch_proto::id::Epoch;
+use backstitch_proto::id::{DispatchId, Epoch};
 use sqlx::PgPool;
 
 use super::{Committed, history, rows};
@@ -12,10 +10,6 @@ use crate::ledger::error::Doing;
 use crate::ledger::progress::segments;
 use crate::ledger::sql::postgres as sql;
 use crate::ledger::{Batch, CommitError};
-
-/// How often `confirmations` is written at most. A version of its only row per commit would slow every later commit
-/// down while some reader keeps old versions alive. What is lost with a leader is published twice.
-const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn commit(
     writers: &PgPool,
@@ -55,9 +49,9 @@ pub(super) async fn commit(
     for (run, change) in &batch.changes {
         sql::change_run(&mut transaction, *run, change).await?;
     }
-    let now = Instant::now();
-    let confirm = committed.confirmed_at.is_none_or(|at| now - at >= CONFIRM_INTERVAL);
-    if confirm {
+    // The engine says it seldom: a version of this only row per commit would slow every later commit down while some
+    // reader keeps old versions alive.
+    if batch.confirmed_through > DispatchId::default() {
         sqlx::query("UPDATE confirmations SET through = $1 WHERE through < $1")
             .bind(batch.confirmed_through.0 as i64)
             .execute(&mut *transaction)
@@ -68,8 +62,5 @@ pub(super) async fn commit(
     let new_ids = asset_ids.into_new();
     committed.asset_ids.extend(new_ids);
     committed.segments.committed(&segments, &due, &batch.finished());
-    if confirm {
-        committed.confirmed_at = Some(now);
-    }
     Ok(())
 }

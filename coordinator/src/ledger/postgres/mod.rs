@@ -11,7 +11,7 @@ mod history;
 mod leadership;
 mod rows;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backstitch_proto::id::{DispatchId, Epoch, RunId};
@@ -62,8 +62,6 @@ pub(super) struct PostgresLedger {
 struct Committed {
     asset_ids: CommittedIds,
     segments: SegmentCounts,
-    /// When `confirmations` was last written.
-    confirmed_at: Option<Instant>,
 }
 
 /// How every session is opened.
