@@ -271,8 +271,7 @@ async fn work(
             }
         }
     }
-    // A line that is dead takes no goodbye; what waits for the end of this task shall not wait for that to be noticed.
-    let _ = session.lost.run_until_cancelled(channel.close(200, "done".into())).await;
+    let _ = channel.close(200, "done".into()).await;
     Ended::Done
 }
 

@@ -173,16 +173,6 @@ async fn a_consumer_whose_caller_never_waits_for_it_returns_after_a_reconnect_al
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closing_does_not_wait_for_a_network_that_is_silent() -> Result<()> {
-    let (world, relay) = World::behind_relay_without_heartbeats().await?;
-    let publisher = world.broker.publisher().await?;
-    soon(publisher.publish(message(&world.queue, "last")).await?).await??;
-    relay.silence();
-    drop(publisher);
-    soon(world.broker.close()).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connecting_to_nobody_ends_in_an_error_without_the_password() -> Result<()> {
     let relay = Relay::to(1).await?;
     relay.refuse();

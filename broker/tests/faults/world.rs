@@ -31,21 +31,12 @@ impl World {
 
     /// On the shared node, behind a relay. A dead connection is noticed after two seconds.
     pub(crate) async fn behind_relay() -> Result<(Self, Relay)> {
-        Self::behind_relay_with("heartbeat=1").await
-    }
-
-    /// The same, but a dead connection is noticed after two minutes: lapin takes the server's heartbeat for none.
-    pub(crate) async fn behind_relay_without_heartbeats() -> Result<(Self, Relay)> {
-        Self::behind_relay_with("heartbeat=0").await
-    }
-
-    async fn behind_relay_with(query: &str) -> Result<(Self, Relay)> {
         let url = shared::amqp_url()?;
         let port =
             url.rsplit(':').next().and_then(|rest| rest.split('/').next()).context("a URL with a port")?;
         let port = port.parse().context("a URL with a port")?;
         let relay = Relay::to(port).await?;
-        let world = Self::at(&format!("{}?{query}", relay.url(&url, port))).await?;
+        let world = Self::at(&format!("{}?heartbeat=1", relay.url(&url, port))).await?;
         Ok((world, relay))
     }
 
