@@ -29,6 +29,16 @@ impl Delays {
         self.0.entry((due_ms, run, asset)).or_default().insert(task);
     }
 
+    /// These wait no longer: they are in a dispatch. What was left here would end a later delay of theirs.
+    pub(super) fn remove(&mut self, run: RunId, asset: usize, tasks: &PartitionSubset) {
+        self.0.retain(|(_, of_run, of_asset), waiting| {
+            if (*of_run, *of_asset) == (run, asset) {
+                *waiting -= tasks;
+            }
+            !waiting.is_empty()
+        });
+    }
+
     /// When the first is due, milliseconds of the engine's clock.
     pub(super) fn next_ms(&self) -> Option<u64> {
         self.0.keys().next().map(|(due_ms, ..)| *due_ms)

@@ -171,16 +171,3 @@ fn two_equal_runs_of_a_class_take_turns() {
     let turns = seal(&mut engine).dispatches.iter().map(|dispatch| dispatch.run).collect::<Vec<_>>();
     assert_eq!(turns, [ids, ids].concat());
 }
-
-#[test]
-fn a_run_that_comes_late_does_not_catch_up_on_turns_it_never_had() {
-    let mut engine = engine();
-    let (first, second) = (plan(1, 0), plan(2, 0));
-    let ids = [first.record.id, second.record.id];
-    engine.submit(first, "{}".into(), NOW);
-    let alone = seal(&mut engine).dispatches;
-    engine.submit(second, "{}".into(), NOW);
-    finish(&mut engine, &alone);
-    let turns = seal(&mut engine).dispatches.iter().map(|dispatch| dispatch.run).collect::<Vec<_>>();
-    assert_eq!(turns[..4], [ids, ids].concat());
-}

@@ -60,10 +60,11 @@ impl Engine {
         if deaf_time_counts {
             return;
         }
-        // Who has taken a message could not be heard either.
+        // Who has taken a message could not be heard either, and may still be on their way back.
+        let returned_ms = (sent_ms + RETURN_MS).saturating_sub(self.options.unclaimed_ms);
         for flight in self.flights.values_mut() {
             if let Holder::Broker { since_ms } = &mut flight.holder {
-                *since_ms += deaf_ms;
+                *since_ms = returned_ms.max(*since_ms + deaf_ms);
             }
         }
     }

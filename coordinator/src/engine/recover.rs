@@ -123,7 +123,11 @@ impl Engine {
             self.batch.closed.push(record.id);
             return;
         }
-        state.delayed -= &remaining;
+        if state.delayed.intersects(&remaining) {
+            // Its delay seems not to be over, because a clock jumped; it was when this was sent.
+            self.delays.remove(record.run, index, &remaining);
+            state.delayed -= &remaining;
+        }
         state.in_flight |= &remaining;
         run.flights += 1;
         *self.queues.entry(Arc::clone(&state.plan.queue)).or_default() += 1;
