@@ -1,9 +1,10 @@
 //! What a new leader does not know: whether the last one had published a dispatch.
 //!
-//! Confirms are remembered as a watermark that is a second old ([`super::watermark`]), so a new leader finds dispatches above it that
-//! may be on their way, in somebody's hands, or nowhere. To publish them all at once would be harmless for the ledger
-//! and wrong for pools: the copy would run beside the one that runs already. Workers answer the announcement of the
-//! new leader at once with what they hold, so it waits for these answers and publishes what nobody has.
+//! Confirms are remembered as a watermark that is a second old ([`super::watermark`]), so a new leader finds dispatches
+//! above it that may be on their way, in somebody's hands, or nowhere. To publish them all at once would be harmless for
+//! the ledger and wrong for pools: the copy would run beside the one that runs already. Workers answer the announcement
+//! of the new leader at once with what they hold, so it waits for these answers, hears them, and publishes what nobody
+//! has.
 //!
 //! What this leaves: a message that still waits at the broker is there twice, and both copies run if two workers get
 //! to them at the same time.
@@ -20,19 +21,28 @@ const DOUBT_MS: u64 = 1_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Doubt {
     dispatches: Vec<DispatchId>,
-    until_ms: u64,
+    /// Known once the announcement is on its way.
+    until_ms: Option<u64>,
 }
 
 impl Engine {
     /// The last leader may have published this one.
-    pub(super) fn doubt(&mut self, id: DispatchId, now: Now) {
-        self.doubt.until_ms = now.mono_ms + DOUBT_MS;
+    pub(super) fn doubt(&mut self, id: DispatchId) {
         self.doubt.dispatches.push(id);
     }
 
-    /// Publishes what nobody has listed when it is time.
+    /// Nobody has heard the announcement yet, or could not answer: the time for answers begins anew.
+    pub(super) fn doubt_again(&mut self) {
+        self.doubt.until_ms = None;
+    }
+
+    /// Publishes what nobody has listed when it is time, and when what was said until then has been heard.
     pub(super) fn end_doubt(&mut self, now: Now) {
-        if self.doubt.dispatches.is_empty() || now.mono_ms < self.doubt.until_ms {
+        if self.doubt.dispatches.is_empty() {
+            return;
+        }
+        let until_ms = *self.doubt.until_ms.get_or_insert(now.mono_ms + DOUBT_MS);
+        if now.mono_ms < until_ms || self.is_deaf(now) || !self.has_heard_until(until_ms) {
             return;
         }
         for id in std::mem::take(&mut self.doubt.dispatches) {
@@ -42,8 +52,9 @@ impl Engine {
         }
     }
 
-    /// When the waiting ends.
+    /// When the waiting ends by itself; where the leader listens, an echo that comes back is looked at anyway.
     pub(super) fn next_doubt_ms(&self) -> Option<u64> {
-        (!self.doubt.dispatches.is_empty()).then_some(self.doubt.until_ms)
+        let waits = !self.doubt.dispatches.is_empty() && self.hearing.is_none() && self.broker_open;
+        self.doubt.until_ms.filter(|_| waits)
     }
 }

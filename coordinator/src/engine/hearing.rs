@@ -80,6 +80,11 @@ impl Engine {
             || self.hearing.is_some_and(|hearing| now.mono_ms.saturating_sub(hearing.echoed_ms) > GAP_MAX_MS)
     }
 
+    /// Whatever was said before this time of the engine's clock has come in, if it ever does.
+    pub(super) fn has_heard_until(&self, time_ms: u64) -> bool {
+        self.hearing.is_none_or(|hearing| hearing.echoed_ms >= time_ms)
+    }
+
     /// When a lease or a claim runs out by itself; an echo that comes back is looked at anyway.
     pub(super) fn next_silence_ms(&self) -> Option<u64> {
         if self.hearing.is_some() || !self.broker_open {

@@ -242,6 +242,9 @@ impl Engine {
     /// The broker blocks or lost the connection (`false`), or takes messages again (`true`).
     pub fn broker_open(&mut self, open: bool) {
         self.broker_open = open;
+        if open {
+            self.doubt_again();
+        }
     }
 
     /// So many tasks in flight keep the ledger busy.

@@ -41,7 +41,7 @@ impl Engine {
             engine.recover_dispatch(record, confirmed, now);
             if engine.unconfirmed.contains(&id) {
                 match broker_remembers {
-                    true => engine.doubt(id, now),
+                    true => engine.doubt(id),
                     // It went with the last process, and so did every worker.
                     false => engine.effects.push(Effect::Publish(id)),
                 }

@@ -278,3 +278,24 @@ fn what_has_landed_is_not_remembered_as_unlisted() {
     engine.heartbeat(&Heartbeat { sequence: 3, ..heartbeat(&[]) }, at(300));
     assert_eq!(engine.unlisted.len(), 1, "only the one that is in flight");
 }
+
+#[test]
+fn what_may_be_published_is_not_published_again_before_workers_could_answer_and_were_heard() {
+    let mut engine = recovered(2, 0, DispatchId::before_first_of(Epoch(1)));
+    engine.listen(at(4_000));
+    // Taking over took long, so the announcement goes out late.
+    assert_eq!(published(engine.seal(at(5_000))), []);
+    engine.echo(5_500);
+    assert_eq!(published(engine.seal(at(6_500))), [], "an answer may still be on its way");
+    engine.broker_open(false);
+    engine.echo(6_600);
+    assert_eq!(published(engine.seal(at(7_000))), []);
+    engine.broker_open(true);
+    assert_eq!(published(engine.seal(at(8_000))), [], "only now do workers hear of the new leader");
+    engine.heartbeat(&heartbeat(&[dispatch_id(2)]), at(8_100));
+    engine.echo(8_500);
+    assert_eq!(published(engine.seal(at(9_000))), []);
+    engine.echo(9_500);
+    assert_eq!(published(engine.seal(at(9_600))), [dispatch_id(1)], "somebody has the other one");
+    assert_eq!(engine.violations(), []);
+}
