@@ -8,18 +8,17 @@
 //!
 //! ```text
 //!   echoes come back   | | | | |            deaf             | | | |
-//!   clock of leases    1 2 3 4 5 ─────────────────────────▶ 8 8 8 8 ... 9      a gap counts as at most GAP_MAX_MS
+//!   clock of leases    1 2 3 4 5 ─────────────────────────▶ 5 5 5 5 ... 6      a gap above GAP_MAX_MS counts nothing
 //! ```
 //!
 //! After a gap the clock stands still for a while: what made the leader deaf has thrown the workers out as well, and
-//! they need as long to come back as it may have needed itself.
+//! they need as long to come back as it may have needed itself. However often it happens, it costs no lease.
 
 use super::flight::Holder;
 use super::mutation::Mutation;
 use super::{Engine, Now};
 
-/// What one gap between echoes may count, milliseconds. Three echoes: less than that is a slow line, not deafness.
-/// Far below a lease, so that whoever was heard before the gap has time to speak after it.
+/// The longest gap between echoes that counts, milliseconds. Three echoes: less than that is a slow line, not deafness.
 const GAP_MAX_MS: u64 = 3_000;
 
 /// How long a worker may take to connect again, milliseconds: its longest delay between two attempts (5 s), one
@@ -51,8 +50,10 @@ impl Engine {
         let gap_ms = sent_ms.saturating_sub(hearing.echoed_ms);
         let counted_ms = sent_ms.saturating_sub(hearing.echoed_ms.max(hearing.resumes_ms));
         hearing.echoed_ms = hearing.echoed_ms.max(sent_ms);
-        hearing.clock_ms += counted_ms.min(GAP_MAX_MS);
         let deaf_ms = gap_ms.saturating_sub(GAP_MAX_MS);
+        if deaf_ms == 0 || deaf_time_counts {
+            hearing.clock_ms += counted_ms.min(GAP_MAX_MS);
+        }
         if deaf_ms == 0 {
             return;
         }
@@ -156,16 +157,28 @@ mod tests {
     #[test]
     fn after_deafness_a_worker_has_time_to_come_back_and_then_a_lease() {
         let mut engine = engine();
-        // What the gap itself counts is used up, and then the whole way back.
         let back_ms = 60_000 + RETURN_MS;
-        for now_ms in (60_000..=back_ms + LEASE_MS - GAP_MAX_MS).step_by(1_000) {
+        for now_ms in (60_000..=back_ms + LEASE_MS).step_by(1_000) {
             engine.echo(now_ms);
             engine.seal(at(now_ms));
             assert_eq!(engine.workers().count(), 1, "at {now_ms} ms");
         }
-        engine.echo(back_ms + LEASE_MS);
-        engine.seal(at(back_ms + LEASE_MS));
+        engine.echo(back_ms + LEASE_MS + 1_000);
+        engine.seal(at(back_ms + LEASE_MS + 1_000));
         assert_eq!(engine.workers().count(), 0);
+    }
+
+    #[test]
+    fn a_broker_that_goes_and_comes_takes_no_lease_away_however_often() {
+        let mut engine = engine();
+        for minute in 1..=60 {
+            // Back for five seconds, which is less than a worker may need to connect again.
+            for second in 0..5 {
+                engine.echo(minute * 60_000 + second * 1_000);
+            }
+            engine.seal(at(minute * 60_000 + 5_000));
+            assert_eq!(engine.workers().count(), 1, "after {minute} minutes");
+        }
     }
 
     #[test]
