@@ -63,6 +63,11 @@ impl Command {
         matches!(self, Self::Submit { .. } | Self::Plan { .. } | Self::Retry { .. } | Self::LookUp(_))
     }
 
+    /// Whether it decides by the state of partitions what is to be done.
+    pub(super) fn plans(&self) -> bool {
+        matches!(self, Self::Submit { .. } | Self::Plan { .. } | Self::Retry { .. })
+    }
+
     /// Answers that this process does not lead. A receiver that is gone does not want to know.
     pub(super) fn refuse(self) {
         match self {

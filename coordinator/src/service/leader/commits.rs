@@ -114,6 +114,9 @@ impl Leader<'_> {
             self.observe();
         }
         self.catalog.apply(changes);
+        for command in std::mem::take(&mut self.unplanned) {
+            self.command(command);
+        }
         if !waiting.ackers.is_empty() {
             tokio::spawn(async move { _ = Acker::ack_all(waiting.ackers).await });
         }

@@ -58,6 +58,8 @@ struct Leader<'a> {
     /// What the catalog waits for, and the requests that wait for the catalog.
     reading: Option<AbortOnDropHandle<Result<Reading, LedgerError>>>,
     deferred: Vec<Command>,
+    /// Requests that wait for the commit under way.
+    unplanned: Vec<Command>,
 }
 
 /// Leads until the term is lost, or until `shutdown` fires.
@@ -154,6 +156,7 @@ impl<'a> Leader<'a> {
             observed: Instant::now(),
             reading: Some(AbortOnDropHandle::new(reading)),
             deferred: Vec::new(),
+            unplanned: Vec::new(),
         })
     }
 
@@ -168,7 +171,9 @@ impl<'a> Leader<'a> {
 
     /// The next commit may hold one more report. Somebody who waits for it does not wait for those that come later.
     fn has_room(&self) -> bool {
-        self.waiting.replies.is_empty() && self.room.takes(self.engine.pending_attempts(), self.waiting.bytes)
+        self.unplanned.is_empty()
+            && self.waiting.replies.is_empty()
+            && self.room.takes(self.engine.pending_attempts(), self.waiting.bytes)
     }
 
     /// Waits for something to happen, and takes it in with what else has arrived. What is dropped in the middle has
@@ -181,7 +186,7 @@ impl<'a> Leader<'a> {
         let room = self.has_room();
         tokio::select! {
             committed = commits::commit_done(&mut self.committing) => self.committed(committed)?,
-            Some(command) = self.coordinator.commands.recv(), if self.deferred.len() < COMMANDS_MAX => {
+            Some(command) = self.coordinator.commands.recv(), if self.deferred.len() + self.unplanned.len() < COMMANDS_MAX => {
                 self.command(command);
             }
             read = reading_done(&mut self.reading) => self.catalog_read(read)?,

@@ -13,6 +13,11 @@ impl Leader<'_> {
         if self.reading.is_some() && command.needs_catalog() {
             return self.deferred.push(command);
         }
+        // Others may read in the ledger what the commit under way has done, before the catalog hears of it: who has seen
+        // that a run succeeded must not have it planned again. What is planned could not be committed earlier anyway.
+        if self.committing.is_some() && command.plans() {
+            return self.unplanned.push(command);
+        }
         let now = self.clock.now();
         match command {
             Command::Look(look) | Command::LookUp(look) => look(&self.engine, &mut self.catalog),

@@ -5,21 +5,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backstitch_broker::InProcess;
+use backstitch_broker::{Broker, InProcess, Outgoing, Target};
 use backstitch_proto::definition::Definitions;
-use backstitch_proto::id::{Epoch, RunId};
+use backstitch_proto::id::{Epoch, RunId, WorkerId};
+use backstitch_proto::message::{
+    Dispatch, DispatchReport, HEARTBEAT_QUEUE, Heartbeat, Message, Outcome, REPORT_QUEUE, Report, TaskSpec,
+    Verdict, task_queue,
+};
 use backstitch_proto::partition::PartitionSubset;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::engine;
 use crate::ledger::{
     Address, AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError,
     LeaderInfo, Ledger, LedgerError, LedgerReads, LiveState, Materialization, MaterializationQuery, Page,
-    RunFilter, RunSummary, StateSink, Term, connect, migrate,
+    RunFilter, RunStatus, RunSummary, StateSink, Term, connect, migrate,
 };
 use crate::service::{Coordinator, Filter, Handle, Options, Submission, TermError};
 
@@ -31,6 +36,9 @@ struct Silent {
     ledger: Arc<dyn Ledger>,
     loading: AtomicBool,
     committing: AtomicBool,
+    /// A commit is done, and its answer held back until the test lets it go.
+    unheard: AtomicBool,
+    heard: Notify,
     /// Commits come one after the other, as in Postgres.
     turn: Mutex<()>,
     /// Somebody waits for an answer that never comes.
@@ -67,7 +75,12 @@ impl Ledger for Silent {
     async fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), CommitError> {
         let _turn = self.turn.lock().await;
         self.answer(&self.committing).await;
-        self.ledger.commit(epoch, batch).await
+        self.ledger.commit(epoch, batch).await?;
+        if !batch.attempts.is_empty() && self.unheard.swap(false, Ordering::Relaxed) {
+            self.asked.notify_one();
+            self.heard.notified().await;
+        }
+        Ok(())
     }
 
     async fn load_live(&self) -> Result<LiveState, LedgerError> {
@@ -128,6 +141,7 @@ impl LedgerReads for Silent {
 /// A coordinator that runs on such a ledger.
 struct World {
     ledger: Arc<Silent>,
+    broker: Arc<InProcess>,
     handle: Handle,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), TermError>>,
@@ -143,6 +157,8 @@ impl World {
             ledger: connect(&address).await.unwrap(),
             loading: AtomicBool::new(silent_while_loading),
             committing: AtomicBool::new(false),
+            unheard: AtomicBool::new(false),
+            heard: Notify::new(),
             turn: Mutex::default(),
             asked: Notify::new(),
             lost: std::sync::Mutex::default(),
@@ -155,10 +171,54 @@ impl World {
             keep_history: None,
         };
         let (shared, broker) = (Arc::clone(&ledger) as Arc<dyn Ledger>, Arc::new(InProcess::new()));
-        let coordinator = Coordinator::new(options, Arc::new(definitions), shared, broker);
+        let coordinator = Coordinator::new(options, Arc::new(definitions), shared, broker.clone());
         let (handle, shutdown) = (coordinator.handle(), CancellationToken::new());
         let running = tokio::spawn(coordinator.run(shutdown.clone()));
-        Self { ledger, handle, shutdown, running, _folder: folder }
+        Self { ledger, broker, handle, shutdown, running, _folder: folder }
+    }
+
+    /// Says something to the leader, as a worker does.
+    async fn say(&self, queue: &str, message: &impl Message) {
+        let outgoing = Outgoing {
+            target: Target::Queue(queue.to_owned()),
+            body: message.encode().unwrap(),
+            headers: Default::default(),
+            message_id: "worker".to_owned(),
+            persistent: true,
+        };
+        self.broker.publisher().await.unwrap().publish(outgoing).await.unwrap().await.unwrap();
+    }
+
+    /// Takes the next dispatch as a worker, and tells that its tasks have succeeded.
+    async fn work(&self) {
+        let heartbeat = Heartbeat {
+            worker: WORKER,
+            name: "worker".to_owned(),
+            version: "1".to_owned(),
+            sequence: 1,
+            slots: 1,
+            queues: vec!["default".to_owned()],
+            native_assets: Vec::new(),
+            draining: false,
+            held: Vec::new(),
+        };
+        self.say(HEARTBEAT_QUEUE, &heartbeat).await;
+        let mut tasks = self.broker.consume(&task_queue("default"), 1).await.unwrap();
+        let delivery = timeout(SOON, tasks.next()).await.expect("a dispatch comes").unwrap();
+        let dispatch = Dispatch::decode(&delivery.body).unwrap();
+        let outcome = |task: &TaskSpec| Outcome {
+            ordinal: task.ordinal,
+            started_us: 1,
+            finished_us: 2,
+            verdict: Verdict::Succeeded,
+            metadata: Vec::new(),
+            data_version: None,
+            checks: Vec::new(),
+            output: None,
+        };
+        let outcomes = dispatch.tasks.iter().map(outcome).collect();
+        let outcomes = DispatchReport::Outcomes { dispatch: dispatch.id, trace: None, outcomes };
+        self.say(REPORT_QUEUE, &Report { worker: WORKER, dispatches: vec![outcomes] }).await;
     }
 
     /// Waits until the leader waits for an answer that never comes.
@@ -181,6 +241,8 @@ impl World {
         timeout(SOON, self.running).await.expect("it stops").unwrap().unwrap();
     }
 }
+
+const WORKER: WorkerId = WorkerId(Uuid::from_u128(7));
 
 fn everything() -> Submission {
     Submission { assets: Some("*".to_owned()), filter: Filter::All, ..Submission::default() }
@@ -215,5 +277,28 @@ async fn a_commit_of_a_term_that_is_over_does_not_hold_up_the_next_term() {
     world.ledger.end_term();
     world.submit().await;
     assert!(timeout(SOON, unanswered).await.expect("an answer").unwrap().is_err());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_anybody_can_read_in_the_ledger_is_not_planned_again() {
+    let world = World::start(false).await;
+    world.submit().await;
+    world.ledger.unheard.store(true, Ordering::Relaxed);
+    world.work().await;
+    world.until_asked().await;
+    let runs = world.ledger.runs(&RunFilter { limit: 1, ..RunFilter::default() }).await.unwrap().items;
+    assert_eq!(runs[0].status, RunStatus::Succeeded, "durable, and the leader does not know it");
+    let missing = Submission { filter: Filter::Missing, ..everything() };
+    let (submitted, ()) = timeout(SOON, async {
+        tokio::join!(world.handle.submit(missing), async {
+            // The request is with the leader before the answer of the ledger is.
+            world.handle.live_run(runs[0].record.id).await.unwrap();
+            world.ledger.heard.notify_one();
+        })
+    })
+    .await
+    .expect("an answer");
+    assert_eq!(submitted.unwrap().run, None, "nothing is missing");
     world.stop().await;
 }
