@@ -187,7 +187,7 @@ async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends()
         let mut reasons = stranger.reasons(name, 5).await?;
         reasons.sort();
         let expected = [
-            "of version 200; this program knows version",
+            "of version 200, where this program knows version",
             "is followed by 1 more bytes",
             &format!("decoding a {kind}"),
             "a message of kind 4 where a",

@@ -21,7 +21,7 @@ const TASKS: u32 = 400;
 
 /// What exports that lead nowhere may cost, as a part of what everything costs, where tasks are nothing but that. About
 /// one part in twenty is usual, and is printed; the rest is for a machine that does much else.
-const COST_MAX: f64 = 0.1;
+const COST_MAX: f64 = 0.25;
 
 /// Queues of spans have a bound.
 const MEMORY_MB: u64 = 32;
