@@ -68,7 +68,7 @@ pub enum BrokerError {
     TooLarge {
         /// Its size.
         bytes: usize,
-        /// [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES).
+        /// [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX).
         limit: usize,
     },
     /// A name is longer than the protocol can carry.

@@ -7,7 +7,7 @@ use backstitch_proto::message::codec;
 /// Largest body in bytes: the largest message that the codec makes, and room for its envelope.
 ///
 /// A publisher refuses more; a consumer dead-letters more unseen, so that no body of a stranger reaches a decoder.
-pub const MAX_MESSAGE_BYTES: usize = codec::MAX_BODY_BYTES + 1024;
+pub const MESSAGE_BYTES_MAX: usize = codec::BODY_BYTES_MAX + 1024;
 
 /// How long an operation waits for the broker to come back before it reports `Unavailable`.
 ///
@@ -17,16 +17,16 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Messages that one queue holds at most; the broker refuses more, and the publisher tries again.
 ///
 /// Dispatch is windowed, so a queue this long is a fault of ours. It shall stop growing before memory ends.
-pub(crate) const QUEUE_MAX_MESSAGES: u32 = 1_000_000;
+pub(crate) const QUEUE_MESSAGES_MAX: u32 = 1_000_000;
 
 /// Dead letters that one dead-letter queue holds; the oldest go first.
 pub(crate) const DEAD_LETTERS_MAX: u32 = 100_000;
 
 /// Unread messages that one subscriber of a fan-out holds; the oldest go first. They are hints, and repeated.
-pub(crate) const SUBSCRIPTION_MAX_MESSAGES: u32 = 10_000;
+pub(crate) const SUBSCRIPTION_MESSAGES_MAX: u32 = 10_000;
 
 /// Unacknowledged deliveries of one subscriber of a fan-out.
 pub(crate) const SUBSCRIPTION_PREFETCH: u16 = 100;
 
 /// Longest reason in bytes on a dead letter: enough for an error with its causes, small enough for a header.
-pub(crate) const REASON_MAX_BYTES: usize = 2048;
+pub(crate) const REASON_BYTES_MAX: usize = 2048;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::acker::Held;
-use crate::limits::REASON_MAX_BYTES;
+use crate::limits::REASON_BYTES_MAX;
 use crate::{Acked, Acker};
 
 /// Header names that this crate writes.
@@ -30,7 +30,7 @@ pub enum Target {
 pub struct Outgoing {
     /// Where it goes.
     pub target: Target,
-    /// At most [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES).
+    /// At most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX).
     pub body: Vec<u8>,
     /// `traceparent`, `tracestate` and the like.
     pub headers: BTreeMap<String, String>,
@@ -44,7 +44,7 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub struct Delivery {
     /// Unchecked: anybody can publish. A queue with dead letters gives at most
-    /// [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES); more goes to its dead letters unseen.
+    /// [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX); more goes to its dead letters unseen.
     pub body: Vec<u8>,
     /// Headers whose value is text; others are left out.
     pub headers: BTreeMap<String, String>,
@@ -75,7 +75,7 @@ impl Delivery {
 
 /// The longest prefix of `reason` that fits into a header, cut between characters.
 fn cut_reason(reason: &str) -> &str {
-    let mut end = reason.len().min(REASON_MAX_BYTES);
+    let mut end = reason.len().min(REASON_BYTES_MAX);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_cut_between_characters() {
-        let reason = "é".repeat(REASON_MAX_BYTES);
-        assert_eq!(cut_reason(&reason), "é".repeat(REASON_MAX_BYTES / 2));
-        assert_eq!(cut_reason(&format!("x{reason}")).len(), REASON_MAX_BYTES - 1);
+        let reason = "é".repeat(REASON_BYTES_MAX);
+        assert_eq!(cut_reason(&reason), "é".repeat(REASON_BYTES_MAX / 2));
+        assert_eq!(cut_reason(&format!("x{reason}")).len(), REASON_BYTES_MAX - 1);
         assert_eq!(cut_reason("short"), "short");
     }
 }

@@ -16,7 +16,7 @@ use backstitch_proto::message as wire;
 pub const DELIVERY_LIMIT: u32 = 20;
 
 /// Heartbeats are sent every few seconds and leases last less than a minute: an older one says nothing.
-const HEARTBEAT_MAX_AGE: Duration = Duration::from_secs(60);
+const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Ten heartbeats of each of a thousand workers.
 const HEARTBEATS_MAX: u32 = 10_000;
@@ -71,7 +71,7 @@ impl Topology {
             transient: vec![TransientQueue {
                 name: wire::HEARTBEAT_QUEUE.to_owned(),
                 max_messages: HEARTBEATS_MAX,
-                max_age: HEARTBEAT_MAX_AGE,
+                max_age: HEARTBEAT_AGE_MAX,
             }],
             fanouts: vec![wire::CONTROL_FANOUT.to_owned()],
         }

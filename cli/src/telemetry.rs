@@ -65,7 +65,14 @@ impl Telemetry {
         let spans = provider.as_ref().map(|provider| {
             // Spans are chosen by the sampler, not by the filter of the logs.
             let ours = EnvFilter::new("off,backstitch_broker=info,backstitch_coordinator=info,backstitch_worker=info,backstitch=info");
-            tracing_opentelemetry::layer().with_tracer(provider.tracer("backstitch")).with_filter(ours)
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("backstitch"))
+                // Our source lines and threads say nothing to who reads the trace, and neither does how long a span was
+                // polled; to measure it is a good part of what a span costs.
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+                .with_filter(ours)
         });
         tracing_subscriber::registry().with(spans).with(logs.with_filter(filter)).init();
         Ok(Self { provider, metrics })

@@ -2,7 +2,7 @@
 //!
 //! Asset code is a stranger: it prints without end, reports megabytes, writes bytes that are no text. What leaves
 //! the worker is bounded and is valid text here, once, so that no report outgrows a message
-//! (`proto::message::codec::MAX_BODY_BYTES`) and no ledger meets a character that it cannot store.
+//! (`proto::message::codec::BODY_BYTES_MAX`) and no ledger meets a character that it cannot store.
 
 use backstitch_proto::message::{CheckResult, Failure, MetadataValue, Outcome, Output};
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::confirm::confirmation;
-use crate::limits::{MAX_MESSAGE_BYTES, SUBSCRIPTION_PREFETCH};
+use crate::limits::{MESSAGE_BYTES_MAX, SUBSCRIPTION_PREFETCH};
 use crate::{
     Broker, BrokerError, Confirm, ConnectionState, Consumer, Outgoing, Publisher, QueueDepth, Target,
     Topology, TransientQueue, Unconfirmed, WorkQueue, dead_letter_queue,
@@ -171,8 +171,8 @@ struct InProcessPublisher {
 #[async_trait]
 impl Publisher for InProcessPublisher {
     async fn publish(&self, message: Outgoing) -> Result<Confirm, BrokerError> {
-        if message.body.len() > MAX_MESSAGE_BYTES {
-            return Err(BrokerError::TooLarge { bytes: message.body.len(), limit: MAX_MESSAGE_BYTES });
+        if message.body.len() > MESSAGE_BYTES_MAX {
+            return Err(BrokerError::TooLarge { bytes: message.body.len(), limit: MESSAGE_BYTES_MAX });
         }
         let answer = self.shared.publish(message)?;
         let (resolve, confirm) = confirmation();

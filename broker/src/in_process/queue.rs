@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::limits::{DEAD_LETTERS_MAX, QUEUE_MAX_MESSAGES, SUBSCRIPTION_MAX_MESSAGES};
+use crate::limits::{DEAD_LETTERS_MAX, QUEUE_MESSAGES_MAX, SUBSCRIPTION_MESSAGES_MAX};
 use crate::{QueueDepth, Unconfirmed, header};
 
 /// Bytes of bodies that one queue holds at most. There is no disk behind it.
-const QUEUE_MAX_BYTES: usize = 256 << 20;
+const QUEUE_BYTES_MAX: usize = 256 << 20;
 
 /// A queue and those who wait on it.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ enum WhenFull {
 impl Rule {
     pub(super) fn work(delivery_limit: u32, dead_letters: Arc<Queue>) -> Self {
         Self {
-            max_messages: QUEUE_MAX_MESSAGES,
+            max_messages: QUEUE_MESSAGES_MAX,
             when_full: WhenFull::Refuse,
             max_age: None,
             delivery_limit,
@@ -81,7 +81,7 @@ impl Rule {
     }
 
     pub(super) fn subscription() -> Self {
-        Self::dropping(SUBSCRIPTION_MAX_MESSAGES)
+        Self::dropping(SUBSCRIPTION_MESSAGES_MAX)
     }
 
     fn dropping(max_messages: u32) -> Self {
@@ -114,7 +114,7 @@ impl Queue {
     pub(super) fn push(&self, message: Stored) -> Result<(), Unconfirmed> {
         let mut contents = self.contents();
         while contents.ready.len() >= self.rule.max_messages as usize
-            || contents.bytes + message.body.len() > QUEUE_MAX_BYTES
+            || contents.bytes + message.body.len() > QUEUE_BYTES_MAX
         {
             if self.rule.when_full == WhenFull::Refuse {
                 return Err(Unconfirmed::Refused);

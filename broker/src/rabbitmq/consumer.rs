@@ -26,7 +26,7 @@ use super::link::Session;
 use super::{Shared, declare, open_channel, short};
 use crate::acker::Held;
 use crate::limits::SUBSCRIPTION_PREFETCH;
-use crate::{Acker, BrokerError, Consumer, Delivery, MAX_MESSAGE_BYTES, PATIENCE};
+use crate::{Acker, BrokerError, Consumer, Delivery, MESSAGE_BYTES_MAX, PATIENCE};
 
 /// How long the broker may take to answer a cancellation before its channel is given up.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -161,11 +161,11 @@ impl Consumer for RabbitConsumer {
                     let delivery = open.deliver(message);
                     let bytes = delivery.body.len();
                     // A dead letter that is too large is shown as it is: there is nowhere else for it to go.
-                    if bytes <= MAX_MESSAGE_BYTES || !self.shared.known.has_dead_letters(self.source.name()) {
+                    if bytes <= MESSAGE_BYTES_MAX || !self.shared.known.has_dead_letters(self.source.name()) {
                         return Some(delivery);
                     }
                     warn!(queue = self.source.name(), bytes, "dead-lettering an oversized message");
-                    let reason = format!("{bytes} bytes are more than the limit of {MAX_MESSAGE_BYTES}");
+                    let reason = format!("{bytes} bytes are more than the limit of {MESSAGE_BYTES_MAX}");
                     let _ = delivery.dead_letter(&reason).await;
                 }
                 Some(Err(error)) => {

@@ -10,7 +10,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 
 use super::short;
-use crate::limits::{DEAD_LETTERS_MAX, QUEUE_MAX_MESSAGES, SUBSCRIPTION_MAX_MESSAGES};
+use crate::limits::{DEAD_LETTERS_MAX, QUEUE_MESSAGES_MAX, SUBSCRIPTION_MESSAGES_MAX};
 use crate::{BrokerError, Topology, TransientQueue, WorkQueue, dead_letter_queue};
 
 /// AMQP reply codes.
@@ -62,7 +62,7 @@ pub(super) async fn remove(channel: Channel, topology: &Topology) -> Result<(), 
 /// Declares a queue that lives as long as this connection, fed by `fanout`.
 pub(super) async fn subscription(channel: &Channel, name: &str, fanout: &str) -> Result<(), BrokerError> {
     let options = QueueDeclareOptions::exclusive().auto_delete();
-    let arguments = bounded(SUBSCRIPTION_MAX_MESSAGES, "drop-head");
+    let arguments = bounded(SUBSCRIPTION_MESSAGES_MAX, "drop-head");
     let declared = channel.queue_declare(short(name)?, options, arguments).await;
     declared.map_err(|source| failed(name, source))?;
     bind(channel, name, fanout, "").await
@@ -110,7 +110,7 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Resu
 /// A quorum queue: replicated, and the only kind that counts redeliveries.
 fn work_arguments(work: &WorkQueue, dead_letter_exchange: &str) -> FieldTable {
     // At-least-once dead-lettering requires that a full queue refuses.
-    let mut arguments = bounded(QUEUE_MAX_MESSAGES, "reject-publish");
+    let mut arguments = bounded(QUEUE_MESSAGES_MAX, "reject-publish");
     text(&mut arguments, "x-queue-type", "quorum");
     // Without a limit before 4.0, 20 since: never left to the default.
     delivery_limit(&mut arguments, work.delivery_limit);

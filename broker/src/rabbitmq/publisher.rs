@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 use super::link::Session;
 use super::{Shared, open_channel, short};
 use crate::confirm::confirmation;
-use crate::{BrokerError, Confirm, MAX_MESSAGE_BYTES, Outgoing, PATIENCE, Publisher, Target, Unconfirmed};
+use crate::{BrokerError, Confirm, MESSAGE_BYTES_MAX, Outgoing, PATIENCE, Publisher, Target, Unconfirmed};
 
 /// Everything that one publisher has accepted and not yet resolved.
 const WINDOW_KIB: usize = 32 * 1024;
@@ -37,7 +37,7 @@ const WINDOW_KIB: usize = 32 * 1024;
 const MESSAGE_COST_KIB: usize = 8;
 
 /// A message of the largest size, with room: the window must hold it, or it would wait for ever.
-const _: () = assert!(WINDOW_KIB > MESSAGE_COST_KIB + MAX_MESSAGE_BYTES / 1024);
+const _: () = assert!(WINDOW_KIB > MESSAGE_COST_KIB + MESSAGE_BYTES_MAX / 1024);
 
 /// Requests that are handed to lapin before confirms get their turn.
 const BURST: usize = 64;
@@ -64,8 +64,8 @@ impl RabbitPublisher {
 impl Publisher for RabbitPublisher {
     async fn publish(&self, message: Outgoing) -> Result<Confirm, BrokerError> {
         let bytes = message.body.len();
-        if bytes > MAX_MESSAGE_BYTES {
-            return Err(BrokerError::TooLarge { bytes, limit: MAX_MESSAGE_BYTES });
+        if bytes > MESSAGE_BYTES_MAX {
+            return Err(BrokerError::TooLarge { bytes, limit: MESSAGE_BYTES_MAX });
         }
         if !self.shared.known.contains(&message.target) {
             let (Target::Queue(name) | Target::Fanout(name)) = message.target;

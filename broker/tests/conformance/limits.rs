@@ -1,7 +1,7 @@
 //! What is refused, what is dropped, and what can be seen of it.
 
 use anyhow::Result;
-use backstitch_broker::{BrokerError, MAX_MESSAGE_BYTES, Outgoing, QueueDepth, Target};
+use backstitch_broker::{BrokerError, MESSAGE_BYTES_MAX, Outgoing, QueueDepth, Target};
 use backstitch_tests::wait::{SOON, wait_for};
 
 use crate::world::{World, message, next, soon, take};
@@ -30,13 +30,13 @@ pub(crate) async fn what_nobody_declared_is_refused(world: World) -> Result<()> 
 
 pub(crate) async fn the_largest_message_passes_and_a_larger_one_is_refused(world: World) -> Result<()> {
     let publisher = world.publisher().await?;
-    let largest = Outgoing { body: vec![1; MAX_MESSAGE_BYTES], ..message(&world.queue, "largest") };
-    let larger = Outgoing { body: vec![1; MAX_MESSAGE_BYTES + 1], ..message(&world.queue, "larger") };
+    let largest = Outgoing { body: vec![1; MESSAGE_BYTES_MAX], ..message(&world.queue, "largest") };
+    let larger = Outgoing { body: vec![1; MESSAGE_BYTES_MAX + 1], ..message(&world.queue, "larger") };
     let refused = publisher.publish(larger).await.err();
     assert!(matches!(refused, Some(BrokerError::TooLarge { .. })), "{refused:?}");
     soon(publisher.publish(largest).await?).await??;
     let got = next(&mut world.consumer().await?).await?;
-    assert_eq!(got.body.len(), MAX_MESSAGE_BYTES);
+    assert_eq!(got.body.len(), MESSAGE_BYTES_MAX);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Messages that we did not write.
 
 use anyhow::Result;
-use backstitch_broker::{Acked, Broker, MAX_MESSAGE_BYTES, header};
+use backstitch_broker::{Acked, Broker, MESSAGE_BYTES_MAX, header};
 use backstitch_tests::shared;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
@@ -23,11 +23,11 @@ async fn publish_raw(queue: &str, body: &[u8], properties: BasicProperties) -> R
 async fn an_oversized_message_of_a_stranger_is_dead_lettered_and_never_seen() -> Result<()> {
     let world = World::shared().await?;
     let mut consumer = world.consumer().await?;
-    publish_raw(&world.queue, &vec![1; MAX_MESSAGE_BYTES + 1], BasicProperties::default()).await?;
+    publish_raw(&world.queue, &vec![1; MESSAGE_BYTES_MAX + 1], BasicProperties::default()).await?;
     world.send("fine").await?;
     assert_eq!(take(&mut consumer).await?, "fine");
     let dead = next(&mut world.broker.consume(&world.dead, 1).await?).await?;
-    assert_eq!(dead.body.len(), MAX_MESSAGE_BYTES + 1);
+    assert_eq!(dead.body.len(), MESSAGE_BYTES_MAX + 1);
     assert_eq!(dead.headers[header::REASON], "8389633 bytes are more than the limit of 8389632");
     assert_eq!(dead.acker.ack().await, Acked::Done);
     Ok(())

@@ -36,7 +36,7 @@ pub use view::{
 use crate::service::Handle;
 
 /// Largest request body in bytes: a submission is a few lines of text.
-const BODY_MAX_BYTES: usize = 1 << 20;
+const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// Longest time for requests that are under way when the server stops. The slowest answer takes a second or two; a
 /// client that sends half a request, or does not read its answer, keeps no process alive.
@@ -104,7 +104,7 @@ pub fn router(handle: Handle, metrics: Arc<prometheus::Registry>) -> (Router, ut
         .route("/api/openapi.json", get(self::document).with_state(served))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(problem::catch_panic));
     (router, document)
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 use utoipa::ToSchema;
 
-use super::BODY_MAX_BYTES;
+use super::BODY_BYTES_MAX;
 use crate::ledger::LedgerError;
 use crate::service::HandleError;
 
@@ -140,7 +140,7 @@ impl From<JsonRejection> for Problem {
         let detail = match status {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 format!(
-                    "the body is longer than {BODY_MAX_BYTES} bytes, the most that is read: say less at once"
+                    "the body is longer than {BODY_BYTES_MAX} bytes, the most that is read: say less at once"
                 )
             }
             _ => format!("{}: {DOCUMENT} describes what is taken", rejection.body_text()),
@@ -206,7 +206,7 @@ mod tests {
         let response = router.oneshot(request).await.expect("an answer");
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
-        let body = to_bytes(response.into_body(), BODY_MAX_BYTES).await.expect("a body");
+        let body = to_bytes(response.into_body(), BODY_BYTES_MAX).await.expect("a body");
         let problem: Problem = serde_json::from_slice(&body).expect("a problem");
         assert!(problem.detail.is_some_and(|detail| detail.starts_with("GET /broken panicked: ")));
     }

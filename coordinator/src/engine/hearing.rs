@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!   echoes come back   | | | | |            deaf             | | | |
-//!   clock of leases    1 2 3 4 5 ─────────────────────────▶ 5 5 5 5 ... 6      a gap above GAP_MAX_MS counts nothing
+//!   clock of leases    1 2 3 4 5 ─────────────────────────▶ 5 5 5 5 ... 6      a gap above GAP_MS_MAX counts nothing
 //! ```
 //!
 //! After a gap the clock stands still for a while: what made the leader deaf has thrown the workers out as well, and
@@ -19,7 +19,7 @@ use super::mutation::Mutation;
 use super::{Engine, Now};
 
 /// The longest gap between echoes that counts, milliseconds. Three echoes: less than that is a slow line, not deafness.
-const GAP_MAX_MS: u64 = 3_000;
+const GAP_MS_MAX: u64 = 3_000;
 
 /// How long a worker may take to connect again, milliseconds: its longest delay between two attempts (5 s), one
 /// attempt that a booting broker does not answer (10 s), and one interval between heartbeats.
@@ -50,9 +50,9 @@ impl Engine {
         let gap_ms = sent_ms.saturating_sub(hearing.echoed_ms);
         let counted_ms = sent_ms.saturating_sub(hearing.echoed_ms.max(hearing.resumes_ms));
         hearing.echoed_ms = hearing.echoed_ms.max(sent_ms);
-        let deaf_ms = gap_ms.saturating_sub(GAP_MAX_MS);
+        let deaf_ms = gap_ms.saturating_sub(GAP_MS_MAX);
         if deaf_ms == 0 || deaf_time_counts {
-            hearing.clock_ms += counted_ms.min(GAP_MAX_MS);
+            hearing.clock_ms += counted_ms.min(GAP_MS_MAX);
         }
         if deaf_ms == 0 {
             return;
@@ -78,7 +78,7 @@ impl Engine {
     /// Nobody can be heard.
     pub(super) fn is_deaf(&self, now: Now) -> bool {
         !self.broker_open
-            || self.hearing.is_some_and(|hearing| now.mono_ms.saturating_sub(hearing.echoed_ms) > GAP_MAX_MS)
+            || self.hearing.is_some_and(|hearing| now.mono_ms.saturating_sub(hearing.echoed_ms) > GAP_MS_MAX)
     }
 
     /// Whatever was said before this time of the engine's clock has come in, if it ever does.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::retry::MAX_LOSSES;
+use super::retry::LOSSES_MAX;
 use super::run::{AssetState, RunState};
 use super::{DispatchId, Engine, RunId};
 
@@ -199,7 +199,7 @@ fn budget(run: &RunState, state: &AssetState, found: &mut Vec<Violation>) {
     for task in state.attempts.counted().union(&state.losses.counted()).iter() {
         let (attempts, losses) = (state.attempts.get(task), state.losses.get(task));
         let failures = u32::from(attempts.saturating_sub(losses));
-        if failures > state.plan.retry.max_retries + 1 || losses > MAX_LOSSES {
+        if failures > state.plan.retry.max_retries + 1 || losses > LOSSES_MAX {
             let what = format!(
                 "run {}, asset {}, task {task}: {failures} failures, {losses} losses",
                 run.record.id, state.plan.name

@@ -6,7 +6,7 @@
 //! | what is known of a lost task | what follows |
 //! |---|---|
 //! | not started (never announced, or handed back) | ready again; it has spent nothing |
-//! | alone in its dispatch, and started | one loss is spent; after [`MAX_LOSSES`] the task failed |
+//! | alone in its dispatch, and started | one loss is spent; after [`LOSSES_MAX`] the task failed |
 //! | started beside a task that has one loss left | ready again; it has spent nothing |
 //! | one of several, and one of them was running | ready again as a suspect: sent alone, with an announced start, so that the next loss shows who was to blame |
 //!
@@ -26,7 +26,7 @@ use backstitch_proto::partition::PartitionSubset;
 use super::flight::Holder;
 use super::mutation::Mutation;
 use super::report::attempt_record;
-use super::retry::MAX_LOSSES;
+use super::retry::LOSSES_MAX;
 use super::{Effect, Engine, Now};
 use crate::ledger::AttemptResult;
 
@@ -188,7 +188,7 @@ impl Engine {
                 state.in_flight.remove(task);
                 state.attempts.increment(task);
                 state.losses.increment(task);
-                let terminal = state.losses.get(task) >= MAX_LOSSES;
+                let terminal = state.losses.get(task) >= LOSSES_MAX;
                 if terminal {
                     state.suspects.remove(task);
                     state.failed.insert(task);

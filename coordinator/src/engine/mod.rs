@@ -49,7 +49,7 @@ pub use invariant::Violation;
 #[cfg(test)]
 pub(crate) use mutation::Mutation;
 pub use plan::{AssetPlan, Held, PoolUse, RunPlan, Upstream};
-pub use retry::MAX_LOSSES;
+pub use retry::LOSSES_MAX;
 pub use run::Counts;
 pub use submit::RequestError;
 pub use view::{AssetView, RunView, Statistics};

@@ -4,10 +4,10 @@ use backstitch_proto::id::RunId;
 
 /// Attempts that a task may lose with its worker before it counts as the cause. They are apart from
 /// `max_retries`: a machine that dies is not the task's fault, but a task that kills three machines is.
-pub const MAX_LOSSES: u16 = 3;
+pub const LOSSES_MAX: u16 = 3;
 
 /// Losses after which a task is on probation: one more and it is the cause.
-pub(super) const PROBATION_LOSSES: u16 = MAX_LOSSES - 1;
+pub(super) const PROBATION_LOSSES: u16 = LOSSES_MAX - 1;
 
 /// A number in `[0, 1)` that is spread over tasks and attempts but the same in every replay: the engine owns no
 /// random source.

@@ -96,7 +96,7 @@ fn a_dispatch_that_a_worker_lists_is_not_published_again_by_a_new_leader() {
 
 #[test]
 fn a_worker_that_dies_with_a_task_on_probation_is_blamed_on_that_task_alone() {
-    let mut engine = recovered(2, MAX_LOSSES - 1, dispatch_id(2));
+    let mut engine = recovered(2, LOSSES_MAX - 1, dispatch_id(2));
     engine.heartbeat(&heartbeat(&[dispatch_id(1), dispatch_id(2)]), at(100));
     let sealed = engine.seal(at(100 + LEASE_MS + 1)).expect("the worker is lost");
     let [lost] = sealed.batch.attempts.as_slice() else { panic!("{:?}", sealed.batch.attempts) };
@@ -109,7 +109,7 @@ fn a_worker_that_dies_with_a_task_on_probation_is_blamed_on_that_task_alone() {
 
 #[test]
 fn without_a_task_on_probation_everything_that_ran_on_a_dead_worker_spends_a_loss() {
-    let mut engine = recovered(2, MAX_LOSSES - 2, dispatch_id(2));
+    let mut engine = recovered(2, LOSSES_MAX - 2, dispatch_id(2));
     engine.heartbeat(&heartbeat(&[dispatch_id(1), dispatch_id(2)]), at(100));
     let sealed = engine.seal(at(100 + LEASE_MS + 1)).expect("the worker is lost");
     let lost = |record: &crate::ledger::AttemptRecord| {
@@ -121,14 +121,14 @@ fn without_a_task_on_probation_everything_that_ran_on_a_dead_worker_spends_a_los
 
 #[test]
 fn of_two_tasks_on_probation_one_waits_for_the_other() {
-    let mut engine = recovered(1, MAX_LOSSES - 1, dispatch_id(1));
+    let mut engine = recovered(1, LOSSES_MAX - 1, dispatch_id(1));
     let run = *engine.runs.keys().next().expect("a run");
     let state = &mut engine.runs.get_mut(&run).expect("a run").assets[0];
     // A second task of the same past becomes ready.
     state.targeted.insert(1);
     state.ready.insert(1);
-    state.attempts.restore(1, MAX_LOSSES - 1);
-    state.losses.restore(1, MAX_LOSSES - 1);
+    state.attempts.restore(1, LOSSES_MAX - 1);
+    state.losses.restore(1, LOSSES_MAX - 1);
     engine.heartbeat(&heartbeat(&[dispatch_id(1)]), at(100));
     assert_eq!(published(engine.seal(at(200))), [], "the other one is executed");
     // Its worker dies: it was the cause, and the way is free.
@@ -247,14 +247,14 @@ fn the_tasks_of_a_message_that_can_never_be_sent_fail_and_say_why() {
 #[test]
 fn a_task_on_probation_waits_for_suspects_that_have_lost_less() {
     // One of two lost tasks spent a loss less, because nobody had heard of its first start.
-    let mut engine = recovered(1, MAX_LOSSES - 2, dispatch_id(1));
+    let mut engine = recovered(1, LOSSES_MAX - 2, dispatch_id(1));
     let run = *engine.runs.keys().next().expect("a run");
     let state = &mut engine.runs.get_mut(&run).expect("a run").assets[0];
     state.targeted.insert(1);
     state.ready.insert(1);
     state.suspects.insert(1);
-    state.attempts.restore(1, MAX_LOSSES - 1);
-    state.losses.restore(1, MAX_LOSSES - 1);
+    state.attempts.restore(1, LOSSES_MAX - 1);
+    state.losses.restore(1, LOSSES_MAX - 1);
     let flight = engine.flights.get_mut(&dispatch_id(1)).expect("in flight");
     flight.announce_start = true;
     engine.suspects.add(&"default".into(), flight);

@@ -6,7 +6,7 @@ use backstitch_proto::id::RunId;
 use backstitch_proto::partition::PartitionSubset;
 
 use super::pinned::Pinned;
-use crate::engine::{MAX_LOSSES, RunPlan};
+use crate::engine::{LOSSES_MAX, RunPlan};
 use crate::ledger::{
     AuditReport, Finding, LedgerError, LedgerReads, MostSpent, PAGE_ROWS_MAX, RunFilter, RunSummary,
 };
@@ -49,7 +49,7 @@ pub async fn audit(ledger: &dyn LedgerReads) -> Result<AuditReport, LedgerError>
 /// BUDGET.
 fn exceeds(plan: &RunPlan, most: &MostSpent) -> bool {
     plan.assets.get(usize::from(most.asset_index)).is_none_or(|asset| {
-        most.failures > asset.retry.max_retries + 1 || most.losses > u32::from(MAX_LOSSES)
+        most.failures > asset.retry.max_retries + 1 || most.losses > u32::from(LOSSES_MAX)
     })
 }
 

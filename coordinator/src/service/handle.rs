@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::binding;
 use super::catalog::{AssetStatus, Catalog};
 use super::command::{Command, Look, PlanPreview, Submission, SubmissionError, Submitted};
-use super::planning;
 use super::status::{AssetStatusView, RANGES_MAX};
 use crate::engine::{Engine, RequestError, RunView, WorkerState};
 use crate::ledger::{Ledger, RunStatus};
@@ -106,7 +106,7 @@ impl Handle {
         };
         let pinned: Definitions = serde_json::from_str(&json)
             .map_err(|error| HandleError::Submission(unreadable(error.to_string())))?;
-        let ended = Box::new(planning::bind(&pinned, summary.record).map_err(HandleError::Submission)?);
+        let ended = Box::new(binding::bind(&pinned, summary.record).map_err(HandleError::Submission)?);
         self.request(|reply| Command::Retry { ended, succeeded, reply }).await
     }
 

@@ -17,6 +17,7 @@
 //! when it was deposed. Nothing survives from one term to the next but the ledger.
 
 mod audit;
+mod binding;
 mod catalog;
 mod command;
 mod committer;
@@ -44,10 +45,11 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 pub use audit::audit;
+pub use binding::bind;
 pub use catalog::PartitionCounts;
 pub use command::{Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError, Submitted};
 pub use handle::{Handle, HandleError, Progress};
-pub use planning::{bind, preview};
+pub use planning::preview;
 pub use retention::KeepHistory;
 pub use status::{AssetStatusView, RANGES_MAX, StatusRange};
 

@@ -11,7 +11,7 @@ use ::tracing::error;
 use backstitch_proto::definition::Definitions;
 use backstitch_proto::id::RunId;
 
-use super::planning;
+use super::binding;
 use crate::engine::RunPlan;
 use crate::ledger::{LedgerError, LedgerReads, LiveState, RunRecord};
 
@@ -32,7 +32,7 @@ impl Pinned {
             self.0.insert(record.definitions.clone(), read.map_err(|error| error.to_string()));
         }
         Ok(match &self.0[&record.definitions] {
-            Ok(definitions) => planning::bind(definitions, record.clone()).map_err(|error| error.to_string()),
+            Ok(definitions) => binding::bind(definitions, record.clone()).map_err(|error| error.to_string()),
             Err(problem) => Err(problem.clone()),
         })
     }

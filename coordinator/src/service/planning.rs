@@ -10,24 +10,42 @@ use std::sync::Arc;
 use backstitch_proto::definition::{AssetName, Definitions, config, selection::Selection};
 use backstitch_proto::id::RunId;
 use backstitch_proto::mapping::Mapper;
-use backstitch_proto::message::{Executor, Invocation};
-use backstitch_proto::partition::{NoDynamicKeys, PartitionSubset, Partitions, PartitionsDefinition};
+use backstitch_proto::partition::{PartitionSubset, Partitions};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::binding::resolve_config;
 use super::catalog::Catalog;
 use super::command::{Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError};
 use super::missing;
-use crate::engine::{AssetPlan, PoolUse, RunPlan, Upstream};
+use crate::engine::RunPlan;
 use crate::ledger::{PlannedAsset, RunOrigin, RunRecord};
 
 /// Ranges of partitions that a preview lists per asset.
 const PREVIEW_RANGES: usize = 5;
 
 /// What a submission comes to.
+#[derive(Default)]
 pub(super) struct Planned {
     pub(super) preview: PlanPreview,
     pub(super) assets: Vec<PlannedAsset>,
+}
+
+impl Planned {
+    /// Adds an asset, of which `selected` were asked for and `targets` are to run.
+    fn add(
+        &mut self,
+        asset: Arc<str>,
+        partitions: &Partitions,
+        selected: &PartitionSubset,
+        targets: PartitionSubset,
+        waits: Vec<PlannedWait>,
+    ) {
+        let tasks = planned_tasks(&asset, partitions, selected, &targets);
+        self.preview.assets.push(PlannedTasks { waits, ..tasks });
+        self.preview.tasks += targets.len();
+        self.assets.push(PlannedAsset { asset, targets });
+    }
 }
 
 /// What a submission would run in a project of which nothing is materialized.
@@ -55,7 +73,7 @@ pub(super) fn plan(
     let now = DateTime::from_timestamp_micros(now_us).unwrap_or_default();
     let mut problems = Vec::new();
     let mut chosen: BTreeMap<AssetName, (Partitions, PartitionSubset)> = BTreeMap::new();
-    let mut planned = Planned { preview: PlanPreview::default(), assets: Vec::new() };
+    let mut planned = Planned::default();
     for name in definitions.topological().iter().filter(|name| selected.contains(*name)) {
         let Some(status) = catalog.asset_at(name.as_str(), now) else {
             problems
@@ -76,14 +94,10 @@ pub(super) fn plan(
             Filter::Missing => subset.difference(&status.materialized),
             Filter::Failed => subset.intersection(&status.failed),
         };
-        let mut tasks = planned_tasks(name.as_str(), &partitions, &subset, &targets);
         match waits(name.as_str(), &partitions, &targets, catalog, now) {
-            Ok(waits) => tasks.waits = waits,
+            Ok(waits) => planned.add(name.as_str().into(), &partitions, &subset, targets, waits),
             Err(missing) => problems.extend(missing),
         }
-        planned.preview.assets.push(tasks);
-        planned.preview.tasks += targets.len();
-        planned.assets.push(PlannedAsset { asset: name.as_str().into(), targets });
         chosen.insert(name.clone(), (partitions, subset));
     }
     if problems.is_empty() { Ok(planned) } else { Err(SubmissionError { problems }) }
@@ -103,7 +117,7 @@ pub(super) fn rest_of(
 ) -> Result<Planned, SubmissionError> {
     let now = DateTime::from_timestamp_micros(now_us).unwrap_or_default();
     let mut problems = Vec::new();
-    let mut planned = Planned { preview: PlanPreview::default(), assets: Vec::new() };
+    let mut planned = Planned::default();
     for (at, (before, asset)) in ended.record.assets.iter().zip(&ended.assets).enumerate() {
         // An asset or a partition that is no longer defined has nothing to retry.
         let Some(status) = catalog.asset_at(&asset.name, now) else { continue };
@@ -111,14 +125,10 @@ pub(super) fn rest_of(
             succeeded.get(at).map_or_else(|| before.targets.clone(), |done| before.targets.difference(done));
         let partitions = status.partitions.clone();
         let targets = asset.partitions.carry_over(&rest, &partitions).subset;
-        let mut tasks = planned_tasks(&asset.name, &partitions, &targets, &targets);
         match waits(&asset.name, &partitions, &targets, catalog, now) {
-            Ok(waits) => tasks.waits = waits,
+            Ok(waits) => planned.add(Arc::clone(&asset.name), &partitions, &targets.clone(), targets, waits),
             Err(missing) => problems.extend(missing),
         }
-        planned.preview.assets.push(tasks);
-        planned.preview.tasks += targets.len();
-        planned.assets.push(PlannedAsset { asset: Arc::clone(&asset.name), targets });
     }
     if problems.is_empty() { Ok(planned) } else { Err(SubmissionError { problems }) }
 }
@@ -169,86 +179,6 @@ pub(super) fn record(
         traceparent: submission.traceparent.clone(),
         assets,
     }
-}
-
-/// Binds a run to its definitions: partition spaces, mappings and what workers are told.
-pub fn bind(definitions: &Definitions, record: RunRecord) -> Result<RunPlan, SubmissionError> {
-    let fail = |problem: String| SubmissionError { problems: vec![problem] };
-    let now = DateTime::from_timestamp_micros(record.evaluated_us).unwrap_or_default();
-    let config: config::RunConfig =
-        serde_json::from_str(&record.config_json).map_err(|error| fail(format!("config: {error}")))?;
-    let config = resolve_config(definitions, record.job.as_deref(), &record.assets, &config)?;
-    let mut assets: Vec<AssetPlan> = Vec::with_capacity(record.assets.len());
-    for planned in &record.assets {
-        let name = &planned.asset;
-        let asset =
-            definitions.asset(name).ok_or_else(|| fail(format!("asset \"{name}\" is not defined")))?;
-        let partitions = partitions_of(definitions, name)
-            .resolve(now, &NoDynamicKeys)
-            .map_err(|error| fail(format!("asset \"{name}\": {error}")))?;
-        let executor = match &asset.command {
-            None => Executor::Native,
-            Some(command) => Executor::Command {
-                command: command.clone(),
-                env: asset.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            },
-        };
-        let config_json =
-            config.get(name.as_ref()).map_or_else(|| "{}".to_owned(), |config| config.to_string());
-        let invocation = Invocation {
-            executor,
-            job: record.job.clone(),
-            config_json,
-            code_version: asset.code_version.clone(),
-            partitioned: partitions.is_partitioned(),
-            dimensions: partitions.dimension_names(),
-            batch_size: asset.batch_size.get(),
-            // Durations of a project are at most 366 days.
-            timeout_ms: asset.timeout.map(|timeout| timeout.get().as_millis() as u64),
-            grace_ms: asset.grace.get().as_millis() as u64,
-        };
-        let pool = asset.pool.as_ref().map(|used| PoolUse {
-            name: used.name.as_str().into(),
-            slots: used.slots.get(),
-            limit: definitions.project().pools.get(&used.name).map_or(u32::MAX, |slots| slots.get()),
-        });
-        let mut upstreams = Vec::new();
-        let mut waiting: BTreeMap<_, PartitionSubset> = BTreeMap::new();
-        for edge in definitions.upstreams(name) {
-            let place = |problem: String| {
-                fail(format!("asset \"{name}\", dependency \"{}\": {problem}", edge.upstream))
-            };
-            let index = match edge.upstream.as_str() == &**name {
-                true => Some(assets.len()),
-                false => assets.iter().position(|plan| *plan.name == *edge.upstream.as_str()),
-            };
-            // What is outside of the run is not waited for, but it must exist.
-            let upstream = match index {
-                Some(index) => assets.get(index).map_or(&partitions, |plan| &plan.partitions).clone(),
-                None => partitions_of(definitions, edge.upstream.as_str())
-                    .resolve(now, &NoDynamicKeys)
-                    .map_err(|error| place(error.to_string()))?,
-            };
-            let mapper = Mapper::new(&edge.mapping, &upstream, &partitions)
-                .map_err(|error| place(error.to_string()))?;
-            for (until, tasks) in mapper.blocked(&planned.targets).waiting {
-                *waiting.entry(until).or_default() |= &tasks;
-            }
-            upstreams.extend(index.map(|index| Upstream { index, mapper }));
-        }
-        assets.push(AssetPlan {
-            name: Arc::clone(name),
-            partitions,
-            invocation: Arc::new(invocation),
-            queue: asset.queue.as_str().into(),
-            pool,
-            retry: asset.retries.clone(),
-            priority: asset.priority,
-            upstreams,
-            held: missing::held(waiting),
-        });
-    }
-    Ok(RunPlan { record, assets })
 }
 
 /// Worker queues that a project can send to.
@@ -318,30 +248,6 @@ fn check_config(
     resolve_config(definitions, submission.job.as_deref(), &assets, &given).map(|_| ())
 }
 
-/// Config of each asset, defaults filled in; what the run gives goes before what its job gives.
-fn resolve_config(
-    definitions: &Definitions,
-    job: Option<&str>,
-    assets: &[PlannedAsset],
-    given: &config::RunConfig,
-) -> Result<BTreeMap<String, serde_json::Value>, SubmissionError> {
-    let mut config =
-        job.and_then(|job| definitions.job(job)).map(|job| job.config.clone()).unwrap_or_default();
-    config.extend(given.clone());
-    let known = &definitions.project().assets;
-    let selected = assets.iter().filter_map(|planned| Some(known.get_key_value(&*planned.asset)?.0));
-    let resolved = config::resolve(definitions, selected, &config)
-        .map_err(|errors| SubmissionError { problems: errors.0.iter().map(ToString::to_string).collect() })?;
-    Ok(resolved
-        .into_iter()
-        .map(|(name, config)| (name.to_string(), serde_json::Value::Object(config)))
-        .collect())
-}
-
-fn partitions_of<'a>(definitions: &'a Definitions, asset: &str) -> &'a PartitionsDefinition {
-    definitions.partitions_of(asset).unwrap_or(&PartitionsDefinition::Unpartitioned)
-}
-
 fn planned_tasks(
     name: &str,
     partitions: &Partitions,
@@ -366,6 +272,8 @@ fn planned_tasks(
 
 #[cfg(test)]
 mod tests {
+    use backstitch_proto::partition::{NoDynamicKeys, PartitionsDefinition};
+
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use backstitch_proto::partition::PartitionSubset;
 use super::faults::Faults;
 use super::ledger::{LedgerRun, SimLedger, violation};
 use super::project::Behaviour;
-use crate::engine::{Engine, MAX_LOSSES, Violation};
+use crate::engine::{Engine, LOSSES_MAX, Violation};
 use crate::ledger::{AttemptResult, Batch, FinalCounts, RunStatus};
 
 impl SimLedger {
@@ -87,7 +87,7 @@ impl LedgerRun {
     pub(super) fn check_budget(&self, asset: usize, task: u32, found: &mut Vec<Violation>) {
         let (failures, losses) = self.spent(asset, task);
         let plan = &self.plan.assets[asset];
-        if failures > plan.retry.max_retries + 1 || losses > u32::from(MAX_LOSSES) {
+        if failures > plan.retry.max_retries + 1 || losses > u32::from(LOSSES_MAX) {
             let what = format!("{} task {task}: {failures} failures, {losses} losses", plan.name);
             found.push(violation("BUDGET", what));
         }
@@ -154,7 +154,7 @@ impl LedgerRun {
             for task in missing.iter() {
                 let good = Behaviour::of(faults, id, &planned.asset, task);
                 let good = matches!(good, Behaviour::Succeeds | Behaviour::Hangs);
-                if good && self.spent(index, task).1 < u32::from(MAX_LOSSES) {
+                if good && self.spent(index, task).1 < u32::from(LOSSES_MAX) {
                     let what =
                         format!("run {id}: {} task {task} cannot fail, and did not succeed", planned.asset);
                     found.push(violation("LIVE", what));

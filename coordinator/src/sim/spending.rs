@@ -5,7 +5,7 @@
 use super::ledger::{Attempt, LedgerRun, violation};
 use super::witness::End;
 use super::world::World;
-use crate::engine::{MAX_LOSSES, Violation};
+use crate::engine::{LOSSES_MAX, Violation};
 use crate::ledger::{AttemptRecord, AttemptResult, Batch, DispatchRecord};
 
 impl World {
@@ -110,7 +110,7 @@ impl LedgerRun {
             AttemptResult::Failed { failure, terminal } => {
                 (*terminal, !failure.retryable || failures > self.plan.assets[asset].retry.max_retries)
             }
-            AttemptResult::Lost { terminal } => (*terminal, losses >= u32::from(MAX_LOSSES)),
+            AttemptResult::Lost { terminal } => (*terminal, losses >= u32::from(LOSSES_MAX)),
             AttemptResult::Succeeded | AttemptResult::Cancelled => return,
         };
         if is_terminal != should_be {

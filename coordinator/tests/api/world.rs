@@ -23,7 +23,7 @@ use tower::ServiceExt;
 const SOON: Duration = Duration::from_secs(60);
 
 /// More than any answer here.
-const ANSWER_MAX_BYTES: usize = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Ten days. `raw` fails on the fifth, `sum` follows it; nobody takes tasks from the queue of `held`.
 const PROJECT: &str = r"
@@ -119,7 +119,7 @@ impl World {
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
-        let body = to_bytes(body, ANSWER_MAX_BYTES).await.expect("a body");
+        let body = to_bytes(body, ANSWER_BYTES_MAX).await.expect("a body");
         let text = String::from_utf8(body.to_vec()).expect("text");
         Answer { status: parts.status.as_u16(), headers: parts.headers, text }
     }

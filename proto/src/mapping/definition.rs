@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::form::MappingForm;
 
 /// Largest offset of a time-window mapping, in downstream windows.
-pub const MAX_WINDOW_OFFSET: i32 = 100_000;
+pub const WINDOW_OFFSET_MAX: i32 = 100_000;
 
 /// What happens to a downstream partition when an upstream partition that it requires does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

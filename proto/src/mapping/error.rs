@@ -82,7 +82,7 @@ pub enum MappingError {
         end_offset: i32,
     },
     /// An offset that cannot be meant.
-    #[error("{field} {value} is outside -{limit} to {limit}", limit = super::MAX_WINDOW_OFFSET)]
+    #[error("{field} {value} is outside -{limit} to {limit}", limit = super::WINDOW_OFFSET_MAX)]
     OffsetOutOfRange {
         /// Which one.
         field: &'static str,

@@ -28,7 +28,7 @@ mod overlap;
 mod validate;
 
 pub use blocked::Blocked;
-pub use definition::{DimensionMapping, MAX_WINDOW_OFFSET, MissingPolicy, PartitionMapping};
+pub use definition::{DimensionMapping, MissingPolicy, PartitionMapping, WINDOW_OFFSET_MAX};
 pub use error::MappingError;
 pub use infer::infer;
 pub use mapper::{Mapper, Upstream};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::definition::{DimensionMapping, MAX_WINDOW_OFFSET, PartitionMapping};
+use super::definition::{DimensionMapping, PartitionMapping, WINDOW_OFFSET_MAX};
 use super::error::MappingError;
 use super::infer::infer;
 use crate::partition::{KeyError, KeyList, MultiPartitions, PartitionsDefinition};
@@ -49,7 +49,7 @@ pub fn validate(
         },
         PartitionMapping::TimeWindow { start_offset, end_offset, .. } => {
             for (field, value) in [("start_offset", *start_offset), ("end_offset", *end_offset)] {
-                if value.unsigned_abs() > MAX_WINDOW_OFFSET.unsigned_abs() {
+                if value.unsigned_abs() > WINDOW_OFFSET_MAX.unsigned_abs() {
                     return Err(MappingError::OffsetOutOfRange { field, value });
                 }
             }

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::{Control, Dispatch, Heartbeat, Report};
 
 /// Largest body in bytes. A dispatch of 1,000 tasks with the longest keys fits several times over.
-pub const MAX_BODY_BYTES: usize = 8 << 20;
+pub const BODY_BYTES_MAX: usize = 8 << 20;
 
 const MAGIC: [u8; 2] = *b"BS";
 const ENVELOPE_BYTES: usize = 4;
@@ -32,12 +32,12 @@ pub trait Message: Serialize + DeserializeOwned {
     /// The message as bytes.
     ///
     /// # Errors
-    /// When the body would be larger than [`MAX_BODY_BYTES`].
+    /// When the body would be larger than [`BODY_BYTES_MAX`].
     fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         let mut bytes = vec![MAGIC[0], MAGIC[1], Self::KIND, Self::VERSION];
         bincode::serde::encode_into_std_write(self, &mut bytes, wire())
             .map_err(|source| EncodeError::Body { name: Self::NAME, source })?;
-        if bytes.len() > MAX_BODY_BYTES + ENVELOPE_BYTES {
+        if bytes.len() > BODY_BYTES_MAX + ENVELOPE_BYTES {
             return Err(EncodeError::TooLarge { name: Self::NAME, bytes: bytes.len() });
         }
         Ok(bytes)
@@ -60,7 +60,7 @@ pub trait Message: Serialize + DeserializeOwned {
         if *version != Self::VERSION {
             return Err(DecodeError::Version { name: Self::NAME, known: Self::VERSION, found: *version });
         }
-        if body.len() > MAX_BODY_BYTES {
+        if body.len() > BODY_BYTES_MAX {
             return Err(DecodeError::TooLarge { name: Self::NAME, bytes: body.len() });
         }
         let (message, used) = bincode::serde::decode_from_slice(body, wire())
@@ -109,7 +109,7 @@ pub enum EncodeError {
         source: bincode::error::EncodeError,
     },
     /// The message is over the limit.
-    #[error("a {name} of {bytes} bytes is over the limit of {MAX_BODY_BYTES}")]
+    #[error("a {name} of {bytes} bytes is over the limit of {BODY_BYTES_MAX}")]
     TooLarge {
         /// The kind of message.
         name: &'static str,
@@ -145,7 +145,7 @@ pub enum DecodeError {
         found: u8,
     },
     /// The body is over the limit.
-    #[error("a {name} of {bytes} bytes is over the limit of {MAX_BODY_BYTES}")]
+    #[error("a {name} of {bytes} bytes is over the limit of {BODY_BYTES_MAX}")]
     TooLarge {
         /// The kind of message.
         name: &'static str,
@@ -173,7 +173,7 @@ pub enum DecodeError {
 
 /// The limit makes bincode check every length prefix before it allocates.
 fn wire() -> impl Config {
-    bincode::config::standard().with_limit::<MAX_BODY_BYTES>()
+    bincode::config::standard().with_limit::<BODY_BYTES_MAX>()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::days::Days;
 use super::written::text_or_mapping;
 
 /// Most days in one calendar: a thousand years of business days.
-pub const MAX_CALENDAR_DAYS: usize = 262_144;
+pub const CALENDAR_DAYS_MAX: usize = 262_144;
 
 /// A set of days.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,7 +82,7 @@ pub enum CalendarError {
         text: String,
     },
     /// More days than a calendar may have.
-    #[error("the calendar has {count} days; the limit is {MAX_CALENDAR_DAYS}")]
+    #[error("the calendar has {count} days; the limit is {CALENDAR_DAYS_MAX}")]
     TooLong {
         /// How many.
         count: usize,
@@ -133,7 +133,7 @@ impl CalendarRef {
 }
 
 fn dates(texts: &[String]) -> Result<Arc<[Day]>, CalendarError> {
-    if texts.len() > MAX_CALENDAR_DAYS {
+    if texts.len() > CALENDAR_DAYS_MAX {
         return Err(CalendarError::TooLong { count: texts.len() });
     }
     let parse = |text: &String| {

@@ -15,7 +15,7 @@ use super::definition::{
 use super::error::{DefinitionError, DefinitionProblem};
 use super::format::{KeyFormat, SHORT_YEARS};
 use super::keys::{
-    KEY_SEPARATOR, KeyList, MAX_KEY_BYTES, MAX_MULTI_KEY_BYTES, check_dimension_key, check_key,
+    KEY_BYTES_MAX, KEY_SEPARATOR, KeyList, MULTI_KEY_BYTES_MAX, check_dimension_key, check_key,
 };
 use super::sequence::{Exclusions, Rule, Sequence};
 use super::when::When;
@@ -24,11 +24,11 @@ use super::zone::{Zone, zone_database_version, zone_names};
 /// Fewest dimensions of a multi definition: with one it would be that dimension.
 pub const MIN_DIMENSIONS: usize = 2;
 /// Most dimensions of a multi definition. Keys of eight dimensions are already hard to read.
-pub const MAX_DIMENSIONS: usize = 8;
+pub const DIMENSIONS_MAX: usize = 8;
 /// Largest distance of `end_offset`. A year of hours is 8,760; beyond that it is a typing error.
-pub const MAX_END_OFFSET: i32 = 100_000;
+pub const END_OFFSET_MAX: i32 = 100_000;
 /// Most cron expressions in `exclude`: one bit each in the classification of days.
-pub const MAX_EXCLUDING_CRONS: usize = 64;
+pub const EXCLUDING_CRONS_MAX: usize = 64;
 
 /// A definition with everything understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,13 +73,13 @@ impl PartitionsDefinition {
             Self::TimeWindow(windows) => Ok(Compiled::Time(Arc::new(compile_windows(windows)?))),
             Self::Multi(multi) => Ok(Compiled::Multi(compile_multi(multi)?)),
             Self::Dynamic(set)
-                if (1..=MAX_KEY_BYTES).contains(&set.name.len()) && !set.name.contains(char::is_control) =>
+                if (1..=KEY_BYTES_MAX).contains(&set.name.len()) && !set.name.contains(char::is_control) =>
             {
                 Ok(Compiled::Dynamic(set.name.clone()))
             }
             Self::Dynamic(_) => Err(vec![DefinitionError::new(
                 "name",
-                DefinitionProblem::DynamicName { limit: MAX_KEY_BYTES },
+                DefinitionProblem::DynamicName { limit: KEY_BYTES_MAX },
             )]),
         }
     }
@@ -150,11 +150,11 @@ pub(crate) fn check_key_lengths<'a>(
 ) -> Result<(), DefinitionError> {
     let separators = dimensions.clone().count().saturating_sub(1) * KEY_SEPARATOR.len_utf8();
     let bytes = dimensions.clone().map(|(_, longest)| longest).sum::<usize>() + separators;
-    if bytes <= MAX_MULTI_KEY_BYTES {
+    if bytes <= MULTI_KEY_BYTES_MAX {
         return Ok(());
     }
     let parts: Vec<String> = dimensions.map(|(name, longest)| format!("{name} {longest}")).collect();
-    let (parts, limit) = (parts.join(", "), MAX_MULTI_KEY_BYTES);
+    let (parts, limit) = (parts.join(", "), MULTI_KEY_BYTES_MAX);
     Err(DefinitionError::new("dimensions", DefinitionProblem::MultiKeysTooLong { bytes, parts, limit }))
 }
 
@@ -226,8 +226,8 @@ fn compile_windows(windows: &TimeWindowPartitions) -> Result<TimeSpec, Errors> {
     if let Err(problem) = &format {
         note("format", DefinitionProblem::Format { format: pattern.to_owned(), problem: problem.clone() });
     }
-    if windows.end_offset.abs() > MAX_END_OFFSET {
-        let (low, high) = (i64::from(-MAX_END_OFFSET), i64::from(MAX_END_OFFSET));
+    if windows.end_offset.abs() > END_OFFSET_MAX {
+        let (low, high) = (i64::from(-END_OFFSET_MAX), i64::from(END_OFFSET_MAX));
         note("end_offset", DefinitionProblem::OutOfRange { value: i64::from(windows.end_offset), low, high });
     }
     let start = When::parse(&windows.start).map_err(|problem| note("start", problem)).ok();
@@ -356,10 +356,10 @@ fn compile_exclusions(exclude: &[Exclude], zone: &Zone) -> Result<Exclusions, Er
             errors.push(DefinitionError::new(format!("exclude[{index}]"), problem));
         }
     }
-    if exclusions.rules.len() > MAX_EXCLUDING_CRONS {
+    if exclusions.rules.len() > EXCLUDING_CRONS_MAX {
         let problem = DefinitionProblem::TooManyExclusions {
             count: exclusions.rules.len(),
-            limit: MAX_EXCLUDING_CRONS,
+            limit: EXCLUDING_CRONS_MAX,
         };
         errors.push(DefinitionError::new("exclude", problem));
     }
@@ -371,8 +371,8 @@ fn compile_exclusions(exclude: &[Exclude], zone: &Zone) -> Result<Exclusions, Er
 fn compile_multi(multi: &MultiPartitions) -> Result<MultiSpec, Errors> {
     let mut errors = Vec::new();
     let count = multi.dimensions.len();
-    if !(MIN_DIMENSIONS..=MAX_DIMENSIONS).contains(&count) {
-        let problem = DefinitionProblem::DimensionCount { count, low: MIN_DIMENSIONS, high: MAX_DIMENSIONS };
+    if !(MIN_DIMENSIONS..=DIMENSIONS_MAX).contains(&count) {
+        let problem = DefinitionProblem::DimensionCount { count, low: MIN_DIMENSIONS, high: DIMENSIONS_MAX };
         errors.push(DefinitionError::new("dimensions", problem));
     }
     let mut dimensions = Vec::with_capacity(count);

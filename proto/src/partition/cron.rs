@@ -14,7 +14,7 @@ use super::civil::{Day, day_of, days_in_month, weekday};
 use chrono::NaiveDate;
 
 /// Longest expression that is read; the longest sensible one (every minute listed) has under 200 characters.
-const MAX_EXPRESSION_BYTES: usize = 512;
+const EXPRESSION_BYTES_MAX: usize = 512;
 
 /// A parsed expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +71,7 @@ pub enum CronError {
     #[error("it never occurs: no such day exists in any year")]
     Never,
     /// Too long to be meant.
-    #[error("it is longer than {MAX_EXPRESSION_BYTES} bytes")]
+    #[error("it is longer than {EXPRESSION_BYTES_MAX} bytes")]
     TooLong,
 }
 
@@ -102,7 +102,7 @@ const EVERY_WEEKDAY: u8 = 0x7f;
 impl Cron {
     /// Parses an expression.
     pub(crate) fn parse(expression: &str) -> Result<Self, CronError> {
-        if expression.len() > MAX_EXPRESSION_BYTES {
+        if expression.len() > EXPRESSION_BYTES_MAX {
             return Err(CronError::TooLong);
         }
         let lower = expression.trim().to_ascii_lowercase();

@@ -22,7 +22,7 @@ use super::sequence::Tick;
 pub(crate) const SHORT_YEARS: RangeInclusive<i32> = 1969..=2068;
 
 /// Longest format that is accepted: keys have a limit of their own, this one bounds the work.
-const MAX_FORMAT_BYTES: usize = 64;
+const FORMAT_BYTES_MAX: usize = 64;
 
 /// A parsed strftime pattern.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +92,7 @@ pub enum FormatError {
     #[error("it begins or ends with a space, which no partition key may")]
     Padded,
     /// Too long to be meant.
-    #[error("it is longer than {MAX_FORMAT_BYTES} bytes")]
+    #[error("it is longer than {FORMAT_BYTES_MAX} bytes")]
     TooLong,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct ReadKey {
 impl KeyFormat {
     /// Parses a pattern.
     pub(crate) fn parse(pattern: &str) -> Result<Self, FormatError> {
-        if pattern.len() > MAX_FORMAT_BYTES {
+        if pattern.len() > FORMAT_BYTES_MAX {
             return Err(FormatError::TooLong);
         }
         if let Some(what) = super::keys::forbidden_in_key(pattern) {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 /// Longest key of a static or dynamic definition, in bytes. Keys travel in messages, environment variables and index
 /// rows.
-pub const MAX_KEY_BYTES: usize = 255;
+pub const KEY_BYTES_MAX: usize = 255;
 
 /// Longest key of a multi definition, in bytes: its parts and what joins them. PostgreSQL refuses index rows over
 /// 2,700 bytes, and a ledger row has other columns in its index.
-pub const MAX_MULTI_KEY_BYTES: usize = 1_024;
+pub const MULTI_KEY_BYTES_MAX: usize = 1_024;
 
 /// What separates the parts of a multi partition key.
 pub const KEY_SEPARATOR: char = '|';
@@ -43,7 +43,7 @@ pub enum InvalidKey {
     #[error("a partition key must not be empty")]
     Empty,
     /// Over the length limit.
-    #[error("partition key {start:?}... has {bytes} bytes; the limit is {MAX_KEY_BYTES}")]
+    #[error("partition key {start:?}... has {bytes} bytes; the limit is {KEY_BYTES_MAX}")]
     TooLong {
         /// Its beginning.
         start: String,
@@ -86,7 +86,7 @@ pub fn check_key(key: &str) -> Result<(), InvalidKey> {
     if key.is_empty() {
         return Err(InvalidKey::Empty);
     }
-    if key.len() > MAX_KEY_BYTES {
+    if key.len() > KEY_BYTES_MAX {
         let start = key.chars().take(32).collect();
         return Err(InvalidKey::TooLong { start, bytes: key.len() });
     }

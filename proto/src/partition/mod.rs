@@ -60,8 +60,8 @@ pub(crate) use windows::Windows;
 pub(crate) use written::text_or_list;
 
 pub use blocks::Block;
-pub use calendar::{Calendar, CalendarError, CalendarRef, MAX_CALENDAR_DAYS};
-pub use compile::{MAX_DIMENSIONS, MAX_END_OFFSET, MAX_EXCLUDING_CRONS, MIN_DIMENSIONS};
+pub use calendar::{CALENDAR_DAYS_MAX, Calendar, CalendarError, CalendarRef};
+pub use compile::{DIMENSIONS_MAX, END_OFFSET_MAX, EXCLUDING_CRONS_MAX, MIN_DIMENSIONS};
 pub use cron::CronError;
 pub use definition::{
     Cadence, Cells, DynamicPartitions, Exclude, ExcludedDays, MultiPartitions, PartitionsDefinition,
@@ -72,19 +72,19 @@ pub use error::{DefinitionError, DefinitionProblem, KeyError};
 pub use fingerprint::Fingerprint;
 pub use format::FormatError;
 pub use keys::{
-    InvalidKey, KEY_SEPARATOR, KeyList, MAX_KEY_BYTES, MAX_MULTI_KEY_BYTES, RANGE_SEPARATOR,
+    InvalidKey, KEY_BYTES_MAX, KEY_SEPARATOR, KeyList, MULTI_KEY_BYTES_MAX, RANGE_SEPARATOR,
     check_dimension_key, check_key,
 };
 pub use ranges::KeyRange;
 pub use schedule::{ScheduleError, next_cron_ticks};
-pub use select::{MAX_SELECTION_BYTES, MAX_SELECTION_DEPTH, SelectError, SelectProblem};
+pub use select::{SELECTION_BYTES_MAX, SELECTION_DEPTH_MAX, SelectError, SelectProblem};
 pub use space::Partitions;
 pub use stored::{CarriedOver, StoredSubset, StoredSubsetError};
-pub use subset::{MAX_SUBSET_BYTES, Page, PartitionSubset, SubsetBytesError};
+pub use subset::{Page, PartitionSubset, SUBSET_BYTES_MAX, SubsetBytesError};
 pub use zone::{zone_database_version, zone_names};
 
 /// Most partitions of one definition: what ordinals can number.
-pub const MAX_PARTITIONS: u64 = u32::MAX as u64;
+pub const PARTITIONS_MAX: u64 = u32::MAX as u64;
 
 /// A half-open stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

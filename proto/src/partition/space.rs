@@ -10,7 +10,7 @@ use super::error::{DefinitionError, DefinitionProblem, KeyError};
 use super::keys::{KEY_SEPARATOR, KeyList};
 use super::product::Product;
 use super::windows::Windows;
-use super::{MAX_PARTITIONS, PartitionSubset, TimeWindow};
+use super::{PARTITIONS_MAX, PartitionSubset, TimeWindow};
 
 /// The partitions of one definition that exist at one instant: ordinals `0..len` in a fixed order.
 ///
@@ -54,7 +54,7 @@ pub(crate) fn resolve(
     dynamic: &dyn DynamicKeys,
 ) -> Result<Space, DefinitionError> {
     let too_many = |count| {
-        DefinitionError::new("", DefinitionProblem::TooManyPartitions { count, limit: MAX_PARTITIONS })
+        DefinitionError::new("", DefinitionProblem::TooManyPartitions { count, limit: PARTITIONS_MAX })
     };
     match compiled {
         Compiled::Unpartitioned => Ok(Space::One),

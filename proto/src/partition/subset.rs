@@ -16,7 +16,7 @@ use super::Partitions;
 /// [`PartitionSubset::to_bytes`] can write: every second one of all 2^32 ordinals, in 65,536 containers of 8 KiB with
 /// 8 bytes of header each. 10 million fully fragmented partitions need 1.3 MB. What is larger than this was not
 /// written by us.
-pub const MAX_SUBSET_BYTES: usize = 8 + 65_536 * (8 + 8_192);
+pub const SUBSET_BYTES_MAX: usize = 8 + 65_536 * (8 + 8_192);
 
 /// A set of partition ordinals.
 #[derive(Clone, Default, PartialEq)]
@@ -28,7 +28,7 @@ pub struct PartitionSubset {
 #[derive(Debug, thiserror::Error)]
 pub enum SubsetBytesError {
     /// More bytes than any subset of ours has.
-    #[error("reading a partition subset: {bytes} bytes is over the limit of {MAX_SUBSET_BYTES}")]
+    #[error("reading a partition subset: {bytes} bytes is over the limit of {SUBSET_BYTES_MAX}")]
     TooLarge {
         /// The length that was offered.
         bytes: usize,
@@ -262,7 +262,7 @@ impl PartitionSubset {
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote. Checks everything: the bytes may be anyone's.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SubsetBytesError> {
-        if bytes.len() > MAX_SUBSET_BYTES {
+        if bytes.len() > SUBSET_BYTES_MAX {
             return Err(SubsetBytesError::TooLarge { bytes: bytes.len() });
         }
         let mut rest = bytes;

@@ -24,7 +24,7 @@ pub(crate) const MARGIN_DAYS: Day = 3;
 
 /// How far around a span ticks are looked for. Every rule that ever ticks does so within 8 years (29
 /// February); offsets of many yearly windows reach further, and beyond four centuries nobody means them.
-const MAX_LOOK_AROUND_DAYS: Day = 150_000;
+const LOOK_AROUND_DAYS_MAX: Day = 150_000;
 
 /// First day that is ever counted: of the first year that four digits name.
 pub(crate) fn first_day() -> Day {
@@ -168,7 +168,7 @@ impl Timeline {
                 line.rank(Layer::All, span.start + 1) > 0 && line.rank(Layer::Kept, own.start) >= reach;
             let behind = |layer, instant| line.count(layer) - line.rank(layer, instant);
             let ends = behind(Layer::All, span.end) > 0 && behind(Layer::Kept, own.end) > reach;
-            let exhausted = around > MAX_LOOK_AROUND_DAYS
+            let exhausted = around > LOOK_AROUND_DAYS_MAX
                 || (begins || first <= rule_first.max(first_day()))
                     && (ends || last >= rule_last.min(last_day()));
             if exhausted {

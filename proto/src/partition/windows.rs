@@ -11,7 +11,7 @@ use super::error::{DefinitionError, DefinitionProblem, KeyError};
 use super::format::ReadKey;
 use super::sequence::Tick;
 use super::timeline::{Layer, MARGIN_DAYS, Timeline, first_day, last_day};
-use super::{MAX_PARTITIONS, PartitionSubset, TimeWindow};
+use super::{PARTITIONS_MAX, PartitionSubset, TimeWindow};
 
 /// A stretch of ticks counted for one definition: everything that does not depend on which of them exist.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Windows {
         let count = end_kept - first_kept;
         let len = u32::try_from(count).map_err(|_| {
             let problem =
-                DefinitionProblem::TooManyPartitions { count: u128::from(count), limit: MAX_PARTITIONS };
+                DefinitionProblem::TooManyPartitions { count: u128::from(count), limit: PARTITIONS_MAX };
             DefinitionError::new("", problem)
         })?;
         Ok(Self { spec: Arc::clone(spec), line: Arc::new(line), first_kept, len })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstitch_proto::partition::{
-    KeyList, MAX_KEY_BYTES, MAX_MULTI_KEY_BYTES, NoDynamicKeys, PartitionsDefinition,
+    KEY_BYTES_MAX, KeyList, MULTI_KEY_BYTES_MAX, NoDynamicKeys, PartitionsDefinition,
 };
 
 use crate::common::{at, definition, errors};
@@ -51,8 +51,8 @@ fn static_keys_are_checked() {
     assert!(error("a...b").contains("separates the ends of a range"));
     assert!(error("a\tb").contains("control character"));
     assert!(error(" a").contains("begins or ends with a space"));
-    assert!(error(&"k".repeat(MAX_KEY_BYTES + 1)).contains("the limit is 255"));
-    assert_eq!(error(&"k".repeat(MAX_KEY_BYTES)), "");
+    assert!(error(&"k".repeat(KEY_BYTES_MAX + 1)).contains("the limit is 255"));
+    assert_eq!(error(&"k".repeat(KEY_BYTES_MAX)), "");
     assert!(errors("{kind: static, keys: [a, b, a]}")[0].contains("\"a\" is listed twice"));
     assert!(errors("{kind: static, keys: []}")[0].contains("no partition keys"));
 }
@@ -202,12 +202,12 @@ fn multi_keys_have_a_limit_of_their_own_and_the_error_says_which_dimension_is_lo
         )
     };
     assert_eq!(errors(&yaml(200)), Vec::<String>::new());
-    let all = errors(&yaml(MAX_KEY_BYTES)).join("\n");
+    let all = errors(&yaml(KEY_BYTES_MAX)).join("\n");
     assert!(
         all.contains("partition keys would have up to 1041 bytes (a 255, b 255, c 255, d 255, e 17)"),
         "{all}"
     );
-    assert!(all.contains(&format!("the limit is {MAX_MULTI_KEY_BYTES}: shorten the keys")), "{all}");
+    assert!(all.contains(&format!("the limit is {MULTI_KEY_BYTES_MAX}: shorten the keys")), "{all}");
 }
 
 #[test]
@@ -223,8 +223,8 @@ fn keys_of_a_dynamic_set_have_the_same_limits() {
             .map(|_| ())
             .map_err(|error| error.to_string())
     };
-    assert_eq!(refused("{kind: dynamic, name: a}", MAX_KEY_BYTES), Ok(()));
-    let error = refused("{kind: dynamic, name: a}", MAX_KEY_BYTES + 1).unwrap_err();
+    assert_eq!(refused("{kind: dynamic, name: a}", KEY_BYTES_MAX), Ok(()));
+    let error = refused("{kind: dynamic, name: a}", KEY_BYTES_MAX + 1).unwrap_err();
     assert!(error.contains("has 256 bytes; the limit is 255"), "{error}");
     let cells = "{kind: multi, dimensions: {a: {kind: dynamic, name: a}, b: {kind: dynamic, name: b}, \
                  c: {kind: dynamic, name: c}, d: {kind: dynamic, name: d}, e: {kind: dynamic, name: e}}}";

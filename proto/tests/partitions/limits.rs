@@ -1,7 +1,7 @@
 //! What lies at a limit works, what lies behind it is refused.
 
-use backstitch_proto::mapping::{MAX_WINDOW_OFFSET, validate};
-use backstitch_proto::partition::{MAX_EXCLUDING_CRONS, MAX_SELECTION_BYTES};
+use backstitch_proto::mapping::{WINDOW_OFFSET_MAX, validate};
+use backstitch_proto::partition::{EXCLUDING_CRONS_MAX, SELECTION_BYTES_MAX};
 
 use crate::common::{definition, errors, keys, mapping, refused, selected, space};
 
@@ -12,11 +12,11 @@ fn sixty_four_expressions_exclude_and_a_sixty_fifth_is_refused() {
         let crons: Vec<String> = (0..count).map(|n| format!("'{} {} * * *'", n % 60, n / 60)).collect();
         format!("{{kind: cron, cron: '* * * * *', start: 2024-01-01, exclude: [{}]}}", crons.join(", "))
     };
-    assert_eq!(errors(&excluding(MAX_EXCLUDING_CRONS)), Vec::<String>::new());
-    let minutes = space(&excluding(MAX_EXCLUDING_CRONS), "2024-01-02T00:00:00Z");
+    assert_eq!(errors(&excluding(EXCLUDING_CRONS_MAX)), Vec::<String>::new());
+    let minutes = space(&excluding(EXCLUDING_CRONS_MAX), "2024-01-02T00:00:00Z");
     assert_eq!(minutes.len(), 24 * 60 - 64);
     assert_eq!(keys(&minutes)[0], "2024-01-01-01:04");
-    let all = errors(&excluding(MAX_EXCLUDING_CRONS + 1));
+    let all = errors(&excluding(EXCLUDING_CRONS_MAX + 1));
     assert_eq!(all, ["exclude: 65 excluding cron expressions; the limit is 64: combine them into lists"]);
 }
 
@@ -42,12 +42,12 @@ fn years_have_four_digits() {
 #[test]
 fn a_selection_may_have_a_mebibyte_and_no_more() {
     let days = space("{kind: daily, start: 2024-01-01}", "2024-02-01T00:00:00Z");
-    let list = "2024-01-05,".repeat(MAX_SELECTION_BYTES / 11);
+    let list = "2024-01-05,".repeat(SELECTION_BYTES_MAX / 11);
     let padded =
         |bytes: usize| format!("{}{}", " ".repeat(bytes - list.len() + 1), list.trim_end_matches(','));
-    assert_eq!(padded(MAX_SELECTION_BYTES).len(), 1 << 20);
-    assert_eq!(selected(&days, &padded(MAX_SELECTION_BYTES)), ["2024-01-05"]);
-    let error = refused(&days, &padded(MAX_SELECTION_BYTES + 1));
+    assert_eq!(padded(SELECTION_BYTES_MAX).len(), 1 << 20);
+    assert_eq!(selected(&days, &padded(SELECTION_BYTES_MAX)), ["2024-01-05"]);
+    let error = refused(&days, &padded(SELECTION_BYTES_MAX + 1));
     assert!(error.contains("1048577") && error.contains("1048576"), "{error}");
 }
 
@@ -89,9 +89,9 @@ fn windows_are_moved_by_a_hundred_thousand_at_most() {
             mapping(&format!("{{kind: time_window, start_offset: -{offset}, end_offset: {offset}}}"));
         validate(&written, &days, &days).map_err(|error| error.to_string())
     };
-    assert_eq!(judged(MAX_WINDOW_OFFSET), Ok(()));
+    assert_eq!(judged(WINDOW_OFFSET_MAX), Ok(()));
     assert_eq!(
-        judged(MAX_WINDOW_OFFSET + 1).unwrap_err(),
+        judged(WINDOW_OFFSET_MAX + 1).unwrap_err(),
         "start_offset -100001 is outside -100000 to 100000"
     );
 }

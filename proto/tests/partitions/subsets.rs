@@ -1,6 +1,6 @@
 //! Sets of ordinals.
 
-use backstitch_proto::partition::{MAX_SUBSET_BYTES, PartitionSubset, SubsetBytesError};
+use backstitch_proto::partition::{PartitionSubset, SUBSET_BYTES_MAX, SubsetBytesError};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 
@@ -101,7 +101,7 @@ fn bytes_behind_the_bitmap_are_refused() {
     let mut bytes = PartitionSubset::from_range(0..10).to_bytes();
     bytes.push(0);
     assert!(matches!(PartitionSubset::from_bytes(&bytes), Err(SubsetBytesError::TrailingBytes { bytes: 1 })));
-    let huge = vec![0; MAX_SUBSET_BYTES + 1];
+    let huge = vec![0; SUBSET_BYTES_MAX + 1];
     assert!(matches!(PartitionSubset::from_bytes(&huge), Err(SubsetBytesError::TooLarge { .. })));
 }
 
@@ -118,7 +118,7 @@ fn the_largest_bytes_that_are_written_are_read() {
     assert_eq!((subset.len(), subset.nth(1)), (u64::from(containers) * 32_768, Some(2)));
     assert!(subset.to_bytes() == bytes);
     // All ordinals need 65,536 containers.
-    assert_eq!(MAX_SUBSET_BYTES, 8 + (bytes.len() - 8) / containers as usize * 65_536);
+    assert_eq!(SUBSET_BYTES_MAX, 8 + (bytes.len() - 8) / containers as usize * 65_536);
 }
 
 #[test]

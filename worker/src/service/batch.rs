@@ -1,5 +1,7 @@
 //! News that go into one report.
 
+use std::collections::HashMap;
+
 use backstitch_broker::Acker;
 use backstitch_proto::id::{DispatchId, WorkerId};
 use backstitch_proto::message::{DispatchReport, Outcome, Report, TraceContext};
@@ -41,6 +43,8 @@ pub(crate) enum After {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     dispatches: Vec<DispatchReport>,
+    /// Where the outcomes of a dispatch are among them.
+    places: HashMap<DispatchId, usize>,
     after: Vec<After>,
     bytes: usize,
     outcomes: usize,
@@ -80,16 +84,15 @@ impl Batch {
         (Report { worker, dispatches }, after)
     }
 
-    /// Consecutive outcomes of one dispatch share an entry.
+    /// All outcomes of one dispatch share an entry, also when several slots report in turn. Nothing is said of a dispatch
+    /// between them: its start comes before, and what ends it after all.
     fn add_outcomes(&mut self, id: DispatchId, trace: Option<TraceContext>, mut new: Vec<Outcome>) {
         self.bytes += FIXED_BYTES + new.iter().map(outcome_bytes).sum::<usize>();
         self.outcomes += new.len();
-        if let Some(DispatchReport::Outcomes { dispatch, outcomes, .. }) = self.dispatches.last_mut()
-            && *dispatch == id
-        {
-            outcomes.append(&mut new);
-        } else {
-            self.dispatches.push(DispatchReport::Outcomes { dispatch: id, trace, outcomes: new });
+        let place = *self.places.entry(id).or_insert(self.dispatches.len());
+        match self.dispatches.get_mut(place) {
+            Some(DispatchReport::Outcomes { outcomes, .. }) => outcomes.append(&mut new),
+            _ => self.dispatches.push(DispatchReport::Outcomes { dispatch: id, trace, outcomes: new }),
         }
     }
 }
@@ -140,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn consecutive_outcomes_of_a_dispatch_become_one_entry() {
+    fn the_outcomes_of_a_dispatch_become_one_entry_whoever_reports_in_between() {
         let mut batch = Batch::default();
         for id in [1, 1, 2, 1] {
             batch.push(news(id, vec![outcome(0)]));
         }
         let (report, after) = batch.take(WorkerId(uuid::Uuid::nil()));
-        assert_eq!((report.dispatches.len(), after.len()), (3, 4));
+        assert_eq!((report.dispatches.len(), after.len()), (2, 4));
         assert!(batch.is_empty());
     }
 

@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use backstitch_proto::message::{Dispatch, Failure, FailureKind, Outcome, ReturnReason, TaskSpec, Verdict};
+use backstitch_proto::message::{
+    Dispatch, Failure, FailureKind, Outcome, ReturnReason, TaskSpec, TraceContext, Verdict,
+};
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, error};
@@ -86,7 +88,9 @@ async fn live(
     shared.table().start(dispatch.id);
     shared.changed.notify_one();
     let begin = Instant::now();
-    execute(shared, dispatch, stop, headers).await;
+    let DispatchSpan { span, context } = DispatchSpan::new(dispatch, headers);
+    // Once for the whole dispatch: to enter a span costs as much as a task that does nothing.
+    execute(shared, dispatch, stop, context).instrument(span).await;
     drop(slot);
     shared.pace.observe(begin.elapsed());
     shared.changed.notify_one();
@@ -96,9 +100,8 @@ async fn execute(
     shared: &Shared,
     dispatch: &Arc<Dispatch>,
     stop: &mut StopSignal,
-    headers: &BTreeMap<String, String>,
+    trace: Option<TraceContext>,
 ) {
-    let DispatchSpan { span, context: trace } = DispatchSpan::new(dispatch, headers);
     let size = (dispatch.invocation.batch_size as usize).max(1);
     let mut first = 0;
     for tasks in dispatch.tasks.chunks(size) {
@@ -107,7 +110,7 @@ async fn execute(
         }
         let execution =
             Execution { dispatch, tasks, first, trace, project_dir: &shared.project_dir, stop: &mut *stop };
-        let executed = shared.executors.execute(execution).instrument(span.clone()).await;
+        let executed = shared.executors.execute(execution).await;
         first += tasks.len();
         // A dispatch has far less than 2^32 tasks: its message is bounded.
         shared.table().progress(dispatch.id, executed.outcomes.len() as u32);

@@ -14,7 +14,7 @@ mod rows;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backstitch_proto::id::{DispatchId, Epoch, RunId};
+use backstitch_proto::id::{Epoch, RunId};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
@@ -155,17 +155,8 @@ impl Ledger for PostgresLedger {
     async fn load_live(&self) -> Result<LiveState, LedgerError> {
         const DOING: &str = "loading what is live";
         let live = async {
-            // One snapshot, so that runs and outbox are of one moment.
             let mut transaction = self.readers.begin().await.doing(DOING)?;
-            let confirmed_through: i64 = sqlx::query_scalar("SELECT through FROM confirmations")
-                .fetch_one(&mut *transaction)
-                .await
-                .doing(DOING)?;
-            Ok(LiveState {
-                runs: sql::live_runs(&mut transaction).await?,
-                dispatches: sql::open_dispatches(&mut transaction).await?,
-                confirmed_through: DispatchId(confirmed_through as u64),
-            })
+            sql::live_state(&mut transaction, "SELECT through FROM confirmations").await
         };
         in_time(READ_TIMEOUT, DOING, live).await
     }

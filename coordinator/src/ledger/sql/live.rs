@@ -5,16 +5,31 @@ macro_rules! live {
         mod live {
             use std::collections::HashMap;
 
-            use backstitch_proto::id::RunId;
+            use backstitch_proto::id::{DispatchId, RunId};
             use futures_util::TryStreamExt;
 
             use crate::ledger::error::{Doing, unreadable};
             use crate::ledger::progress::{Progress, SegmentColumns};
             use crate::ledger::sql::rows::{DispatchRow, RunAssetRow, RunRow};
-            use crate::ledger::{DispatchRecord, LedgerError, LiveRun};
+            use crate::ledger::{DispatchRecord, LedgerError, LiveRun, LiveState};
 
             type Connection = <$Database as sqlx::Database>::Connection;
             const DOING: &str = "loading what is live";
+
+            /// In a transaction, so that runs and outbox are of one moment. `confirmed_through` reads the watermark of the
+            /// outbox, which Postgres keeps apart from the row that every commit locks.
+            pub(in crate::ledger) async fn live_state(
+                connection: &mut Connection,
+                confirmed_through: &'static str,
+            ) -> Result<LiveState, LedgerError> {
+                let confirmed_through: i64 =
+                    sqlx::query_scalar(confirmed_through).fetch_one(&mut *connection).await.doing(DOING)?;
+                Ok(LiveState {
+                    runs: live_runs(connection).await?,
+                    dispatches: open_dispatches(connection).await?,
+                    confirmed_through: DispatchId(confirmed_through as u64),
+                })
+            }
 
             pub(in crate::ledger) async fn live_runs(connection: &mut Connection) -> Result<Vec<LiveRun>, LedgerError> {
                 let runs: Vec<RunRow> = sqlx::query_as(
@@ -68,7 +83,7 @@ macro_rules! live {
                 Ok(progress)
             }
 
-            pub(in crate::ledger) async fn open_dispatches(
+            async fn open_dispatches(
                 connection: &mut Connection,
             ) -> Result<Vec<DispatchRecord>, LedgerError> {
                 sqlx::query_as(

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backstitch_proto::id::{DispatchId, Epoch, RunId};
+use backstitch_proto::id::{Epoch, RunId};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 use tokio::sync::Mutex;
@@ -93,18 +93,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn load_live(&self) -> Result<LiveState, LedgerError> {
-        const DOING: &str = "loading what is live";
-        // One transaction, so that runs and outbox are of one moment.
-        let mut transaction = self.readers.begin().await.doing(DOING)?;
-        let confirmed_through: i64 = sqlx::query_scalar("SELECT confirmed_through FROM leadership")
-            .fetch_one(&mut *transaction)
-            .await
-            .doing(DOING)?;
-        Ok(LiveState {
-            runs: sql::live_runs(&mut transaction).await?,
-            dispatches: sql::open_dispatches(&mut transaction).await?,
-            confirmed_through: DispatchId(confirmed_through as u64),
-        })
+        let mut transaction = self.readers.begin().await.doing("loading what is live")?;
+        sql::live_state(&mut transaction, "SELECT confirmed_through FROM leadership").await
     }
 
     async fn purge_history(&self, before_us: i64) -> Result<u32, LedgerError> {

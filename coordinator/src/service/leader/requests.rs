@@ -4,6 +4,7 @@ use backstitch_proto::partition::PartitionSubset;
 
 use super::Leader;
 use crate::engine::{Now, RunPlan};
+use crate::service::binding;
 use crate::service::command::{Command, PlanPreview, Reply, Submission, SubmissionError, Submitted};
 use crate::service::handle::HandleError;
 use crate::service::planning::{self, Planned};
@@ -106,7 +107,7 @@ impl Leader<'_> {
         })?;
         let run = record.id;
         let definitions = self.catalog.definitions();
-        let plan = planning::bind(&definitions, record).map_err(HandleError::Submission)?;
+        let plan = binding::bind(&definitions, record).map_err(HandleError::Submission)?;
         self.engine.submit(plan, self.catalog.definitions_json(), now);
         Ok(Submitted { run: Some(run), existing: false, plan: planned.preview })
     }

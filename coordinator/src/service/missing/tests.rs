@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::engine::{Counts, Engine, Now, Options};
 use crate::ledger::RunRecord;
 use crate::service::catalog::Catalog;
-use crate::service::{PlanPreview, Submission, planning};
+use crate::service::{PlanPreview, Submission, binding, planning};
 
 /// The tenth of March at noon: twelve hours exist, the day does not.
 const NOON: &str = "2024-03-10T12:00:00Z";
@@ -50,7 +50,7 @@ fn submitted(mapping: &str, partitions: &str) -> (Engine, RunId) {
     let (definitions, record) = record(mapping, partitions);
     let mut engine = Engine::new(Epoch(1), Options::default());
     let id = record.id;
-    let bound = planning::bind(&definitions, record).expect("what was planned can be bound");
+    let bound = binding::bind(&definitions, record).expect("what was planned can be bound");
     engine.submit(bound, "{}".into(), now(0, NOON));
     (engine, id)
 }
@@ -157,7 +157,7 @@ fn a_task_that_waits_for_two_upstream_assets_starts_when_the_later_one_exists() 
     let record = planning::record(&submission, planned.assets, &catalog, at_us(NOON));
     let run = record.id;
     let mut engine = Engine::new(Epoch(1), Options::default());
-    let plan = planning::bind(&definitions, record).expect("what was planned can be bound");
+    let plan = binding::bind(&definitions, record).expect("what was planned can be bound");
     engine.submit(plan, "{}".into(), now(0, NOON));
     assert_eq!(counts(&engine, run).ready, 1);
     engine.seal(now(60_000, MIDNIGHT));
@@ -181,7 +181,7 @@ fn a_leader_that_takes_over_goes_on_waiting_and_starts_what_came_in_between() {
     for (time, ready) in [("2024-03-10T18:00:00Z", 1), (MIDNIGHT, 13)] {
         let (definitions, record) = record("{kind: time_window, missing: wait}", "2024-03-09-23:00...");
         let id = record.id;
-        let plan = planning::bind(&definitions, record.clone()).expect("bound");
+        let plan = binding::bind(&definitions, record.clone()).expect("bound");
         let live = crate::ledger::LiveState {
             runs: vec![crate::ledger::LiveRun {
                 record,
@@ -200,7 +200,7 @@ fn a_leader_that_takes_over_goes_on_waiting_and_starts_what_came_in_between() {
 #[test]
 fn a_retry_under_definitions_that_have_become_stricter_is_refused_as_a_submission_is() {
     let (before, record) = record("{kind: time_window, missing: skip}", "2024-03-10-00:00...");
-    let ended = planning::bind(&before, record).expect("what was planned can be bound");
+    let ended = binding::bind(&before, record).expect("what was planned can be bound");
     let retry = |definitions: &Arc<Definitions>| {
         let mut catalog = Catalog::empty(definitions, NOON.parse().expect("a time"));
         planning::rest_of(&ended, &[], &mut catalog, at_us(NOON))

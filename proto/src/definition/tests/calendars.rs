@@ -3,7 +3,7 @@
 use super::said;
 use crate::{
     definition::{Asset, AssetPartitions, Definitions, Problems, limits::CALENDAR_DAYS_BOUND_MAX},
-    partition::{Calendar, MAX_CALENDAR_DAYS, NoDynamicKeys},
+    partition::{CALENDAR_DAYS_MAX, Calendar, NoDynamicKeys},
 };
 
 /// A Friday, the Monday after it, a Tuesday, and a day that closes the last window.
@@ -193,7 +193,7 @@ fn a_wrong_line_of_a_file_is_told_with_its_number() {
         said_with_days(EXCHANGE, "# nothing\n"),
         [format!("{begin}\"days/exchange.txt\" has no dates; write one a line")]
     );
-    let long = "2024-01-05\n".repeat(MAX_CALENDAR_DAYS + 1);
+    let long = "2024-01-05\n".repeat(CALENDAR_DAYS_MAX + 1);
     assert_eq!(
         said_with_days(EXCHANGE, &long),
         [format!("{begin}\"days/exchange.txt\": the calendar has 262145 days; the limit is 262144")]

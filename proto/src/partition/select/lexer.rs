@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Located, MAX_SELECTION_BYTES, SelectProblem};
+use super::{Located, SELECTION_BYTES_MAX, SelectProblem};
 use crate::partition::keys::RANGE_SEPARATOR;
 
 /// A sign or a word, and where it stands.
@@ -78,7 +78,7 @@ pub(crate) fn needs_quotes(key: &str) -> bool {
 
 /// Cuts a text into tokens; the last one is `End`.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Located> {
-    if text.len() > MAX_SELECTION_BYTES {
+    if text.len() > SELECTION_BYTES_MAX {
         return Err((0..0, SelectProblem::TooLong { bytes: text.len() }));
     }
     let mut tokens = Vec::new();

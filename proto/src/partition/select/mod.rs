@@ -32,10 +32,10 @@ pub(crate) use eval::Bounds;
 pub(crate) use lexer::needs_quotes;
 
 /// Longest selection that is read: a hundred thousand keys of ten characters.
-pub const MAX_SELECTION_BYTES: usize = 1 << 20;
+pub const SELECTION_BYTES_MAX: usize = 1 << 20;
 
 /// How deeply brackets and `!` may nest.
-pub const MAX_SELECTION_DEPTH: usize = 32;
+pub const SELECTION_DEPTH_MAX: usize = 32;
 
 /// Why a selection selects nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,13 +55,13 @@ pub enum SelectProblem {
     #[error("the selection is empty; write all to select everything")]
     Empty,
     /// More text than is read.
-    #[error("the selection has {bytes} bytes; the limit is {MAX_SELECTION_BYTES}")]
+    #[error("the selection has {bytes} bytes; the limit is {SELECTION_BYTES_MAX}")]
     TooLong {
         /// Its length.
         bytes: usize,
     },
     /// Brackets in brackets in brackets.
-    #[error("nested more than {MAX_SELECTION_DEPTH} deep")]
+    #[error("nested more than {SELECTION_DEPTH_MAX} deep")]
     TooDeep,
     /// A quote that does not end.
     #[error("the quote is not closed")]

@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use super::lexer::{Token, TokenKind, Word, tokens};
-use super::{Located, MAX_SELECTION_DEPTH, SelectProblem};
+use super::{Located, SELECTION_DEPTH_MAX, SelectProblem};
 
 /// Any of these, less the negated ones.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +92,7 @@ impl Reader {
     }
 
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Located>) -> Result<T, Located> {
-        if self.depth == MAX_SELECTION_DEPTH {
+        if self.depth == SELECTION_DEPTH_MAX {
             return Err((self.peek(0).span.clone(), SelectProblem::TooDeep));
         }
         self.depth += 1;
