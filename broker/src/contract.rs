@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::{BrokerError, Confirm, Delivery, Outgoing, Topology};
 
@@ -56,6 +57,12 @@ pub trait Broker: Send + Sync + 'static {
 
     /// The state of the connection, now and from now on.
     fn state(&self) -> watch::Receiver<ConnectionState>;
+
+    /// When messages could flow again after the broker had been away, or had taken nothing, if that ever happened. Others
+    /// that lost it at the same time may still be on their way back.
+    fn restored_at(&self) -> Option<Instant> {
+        None
+    }
 
     /// Whether a confirmed message outlives this process. Where it does not, every open dispatch is published again
     /// at start.

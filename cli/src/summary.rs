@@ -87,7 +87,8 @@ pub(crate) fn failure_list(failures: &[AttemptView], failed: u64) -> String {
     let mut text = format!("{} failed:\n", plural(failed, "task"));
     for attempt in failures {
         let partition = attempt.partition.as_deref().map_or(String::new(), |key| format!(" {key}"));
-        let error = one_line(attempt.error.as_deref().unwrap_or("no reason was given"), ERROR_CHARS);
+        let error =
+            one_line(attempt.failure_message.as_deref().unwrap_or("no reason was given"), ERROR_CHARS);
         text.push_str(&format!("  {}{partition}: {error}\n", attempt.asset));
         // What a program prints last is often the reason.
         let last = attempt.output.as_deref().and_then(|output| output.trim_end().lines().last());
@@ -142,6 +143,6 @@ fn failed(run: &RunView) -> u64 {
 async fn failures(look: &dyn Look, run: RunId) -> Result<Vec<AttemptView>> {
     let query = AttemptsQuery { run, failed: true, output: true, limit: ATTEMPTS_READ };
     let attempts = look.attempts(query).await?;
-    let for_good = |attempt: &AttemptView| attempt.terminal && attempt.result != "cancelled";
+    let for_good = |attempt: &AttemptView| attempt.terminal && attempt.outcome != "cancelled";
     Ok(attempts.into_iter().filter(for_good).take(FAILURES_SHOWN).collect())
 }

@@ -96,10 +96,10 @@ impl RabbitConsumer {
             if let BrokerError::NotDeclared { name } = &error {
                 warn!(name, "a queue that was consumed is gone; declaring it again");
                 if let Err(error) = shared.redeclare().await {
-                    warn!(%error, "declaring queues again");
+                    warn!(error = &error as &dyn std::error::Error, "declaring queues again");
                 }
             } else {
-                debug!(%error, queue = source.name(), "no consumer yet");
+                debug!(error = &error as &dyn std::error::Error, queue = source.name(), "no consumer yet");
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
@@ -171,9 +171,15 @@ impl Consumer for RabbitConsumer {
                 Some(Err(error)) => {
                     let queue = self.source.name();
                     if open.lost.is_cancelled() {
-                        debug!(%error, queue, "a consumer's channel ended with its connection");
+                        debug!(
+                            error = &error as &dyn std::error::Error,
+                            queue, "a consumer's channel ended with its connection"
+                        );
                     } else {
-                        warn!(%error, queue, "a consumer's channel ended; opening another");
+                        warn!(
+                            error = &error as &dyn std::error::Error,
+                            queue, "a consumer's channel ended; opening another"
+                        );
                     }
                     self.current = None;
                 }

@@ -24,7 +24,7 @@ use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
 use tokio::sync::{OnceCell, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -144,7 +144,7 @@ impl Shared {
                 };
                 match outcome {
                     Err(BrokerError::Failed { source, .. }) => {
-                        debug!(error = %source, doing, "trying again");
+                        debug!(error = &source as &dyn std::error::Error, doing, "trying again");
                         last = Some(source);
                     }
                     outcome => return outcome,
@@ -238,6 +238,10 @@ impl Broker for RabbitMq {
 
     fn state(&self) -> watch::Receiver<ConnectionState> {
         self.shared.board.subscribe()
+    }
+
+    fn restored_at(&self) -> Option<Instant> {
+        self.shared.board.restored_at()
     }
 
     fn survives_restart(&self) -> bool {

@@ -206,7 +206,7 @@ async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
         let ended = match opened {
             Ok(channel) => work(&shared, &session, Arc::new(channel), &mut requests).await,
             Err(error) => {
-                debug!(%error, "no channel to publish on");
+                debug!(error = &error as &dyn std::error::Error, "no channel to publish on");
                 Ended::Broken
             }
         };
@@ -218,7 +218,10 @@ async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
         if timeout(NOTICE_LOSS, session.lost.cancelled()).await.is_err()
             && let Err(error) = shared.redeclare().await
         {
-            warn!(%error, "a publisher's channel ended, and queues cannot be declared again");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a publisher's channel ended, and queues cannot be declared again"
+            );
         }
     }
 }
@@ -283,7 +286,7 @@ async fn answer(shared: &Shared, batch: Vec<Settled>) -> bool {
     if !returned.is_empty()
         && let Err(error) = shared.redeclare().await
     {
-        warn!(%error, "a queue is missing, and cannot be declared again");
+        warn!(error = &error as &dyn std::error::Error, "a queue is missing, and cannot be declared again");
     }
     let mut alive = true;
     for Settled { waiting, outcome } in batch {
@@ -296,7 +299,7 @@ async fn answer(shared: &Shared, batch: Vec<Settled>) -> bool {
             Ok(Confirmation::Ack(Some(_)) | Confirmation::NotRequested) => Err(Unconfirmed::Lost),
             Ok(Confirmation::Nack(_)) => Err(Unconfirmed::Refused),
             Err(error) => {
-                debug!(%error, "a publisher's channel ended");
+                debug!(error = &error as &dyn std::error::Error, "a publisher's channel ended");
                 alive = false;
                 Err(Unconfirmed::Lost)
             }

@@ -60,14 +60,14 @@ impl Problem {
         self
     }
 
-    /// `mend` says where those are that exist.
+    /// `mend` says where the existing ones are listed.
     pub(super) fn not_found(thing: &str, name: &str, mend: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found")
             .detail(format!("there is no {thing} \"{name}\": {mend}"))
     }
 
     pub(super) fn unknown_run(id: &str) -> Self {
-        Self::not_found("run", id, "/api/runs lists those that there are")
+        Self::not_found("run", id, "/api/runs lists them")
     }
 
     pub(super) fn unknown_asset(definitions: &Definitions, asset: &str) -> Self {
@@ -78,7 +78,7 @@ impl Problem {
         };
         let problem = nearest.unwrap_or_else(|| format!("asset \"{asset}\" is not defined"));
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found")
-            .detail(format!("{problem}: /api/assets lists those that are"))
+            .detail(format!("{problem}: /api/assets lists those that are defined"))
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -102,6 +102,13 @@ impl From<HandleError> for Problem {
             HandleError::NotLeading => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-leading", "This coordinator does not lead")
                     .detail("ask the leader, or try again: a standby takes over within seconds")
+            }
+            HandleError::Unanswered => {
+                let title = "The coordinator lost leadership before it could answer";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unanswered", title).detail(
+                    "look at /api/runs before you repeat the request: it may have been carried out. A submission with a \
+                     client_key can be repeated as it is",
+                )
             }
             HandleError::Submission(submission) => {
                 let mut problem = Self::invalid(submission.to_string());
@@ -143,7 +150,7 @@ impl From<JsonRejection> for Problem {
                     "the body is longer than {BODY_BYTES_MAX} bytes, the most that is read: say less at once"
                 )
             }
-            _ => format!("{}: {DOCUMENT} describes what is taken", rejection.body_text()),
+            _ => format!("{}: {DOCUMENT} describes what is accepted", rejection.body_text()),
         };
         Self::new(status, "body", "The body cannot be read").detail(detail)
     }
@@ -152,7 +159,7 @@ impl From<JsonRejection> for Problem {
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         Self::new(rejection.status(), "query", "The query cannot be read")
-            .detail(format!("{}: {DOCUMENT} describes what is taken", rejection.body_text()))
+            .detail(format!("{}: {DOCUMENT} describes what is accepted", rejection.body_text()))
     }
 }
 
@@ -164,7 +171,7 @@ impl From<PathRejection> for Problem {
 }
 
 pub(super) async fn not_found(uri: Uri) -> Problem {
-    Problem::not_found("page", uri.path(), &format!("{DOCUMENT} lists those that there are"))
+    Problem::not_found("page", uri.path(), &format!("{DOCUMENT} lists them"))
 }
 
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {

@@ -222,7 +222,7 @@ pub(super) async fn attempts(
         Some(name) => {
             let found = run.record.assets.iter().position(|planned| *planned.asset == **name);
             // A project has at most 10,000 assets.
-            let mend = || format!("/api/runs/{id} lists those that it has");
+            let mend = || format!("/api/runs/{id} lists them");
             Some(found.ok_or_else(|| Problem::not_found("asset of this run", name, &mend()))? as u16)
         }
     };

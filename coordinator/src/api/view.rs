@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::engine::{self, Counts, WorkerState};
 use crate::ledger::{
-    AttemptRecord, AttemptResult, FinalCounts, Materialization, RunOrigin, RunRecord, RunStatus, RunSummary,
+    AttemptRecord, AttemptResult, FinalCounts, LOST_MESSAGE, Materialization, RunOrigin, RunRecord,
+    RunStatus, RunSummary, failure_kind,
 };
 
 /// One page of something.
@@ -86,15 +87,17 @@ pub struct AttemptView {
     /// Number of the attempt, from 1.
     pub attempt: u16,
     /// `succeeded`, `failed`, `lost` or `cancelled`.
-    pub result: String,
+    pub outcome: String,
     /// No further attempt follows.
     pub terminal: bool,
+    /// Class of the failure: `exit`, `signal`, `timeout`, `error`, `panic`, `not_started`, `unknown_asset` or `worker_lost`.
+    pub failure_kind: Option<String>,
+    /// Exit status or number of the signal.
+    pub failure_code: Option<i32>,
     /// Why it failed.
-    pub error: Option<String>,
-    /// Class of the failure.
-    pub error_kind: Option<String>,
+    pub failure_message: Option<String>,
     /// Stack trace or similar.
-    pub error_detail: Option<String>,
+    pub failure_detail: Option<String>,
     /// The worker.
     pub worker: Option<Uuid>,
     /// Start, by the worker's clock.
@@ -232,13 +235,13 @@ fn ended(targeted: u64, counts: FinalCounts) -> Counts {
 
 impl From<AttemptRecord> for AttemptView {
     fn from(record: AttemptRecord) -> Self {
-        let (result, terminal, failure) = match record.result {
+        let (outcome, terminal, failure) = match record.result {
             AttemptResult::Succeeded => ("succeeded", true, None),
             AttemptResult::Failed { failure, terminal } => ("failed", terminal, Some(failure)),
             AttemptResult::Lost { terminal } => {
                 let failure = Failure {
                     kind: FailureKind::WorkerLost,
-                    message: "the worker died or fell silent while it ran the task".to_owned(),
+                    message: LOST_MESSAGE.to_owned(),
                     detail: None,
                     retryable: true,
                 };
@@ -246,20 +249,20 @@ impl From<AttemptRecord> for AttemptView {
             }
             AttemptResult::Cancelled => ("cancelled", true, None),
         };
-        let (error, error_kind, error_detail) = match failure {
-            Some(Failure { kind, message, detail, .. }) => (Some(message), Some(kind_name(kind)), detail),
-            None => (None, None, None),
-        };
+        let (failure_kind, failure_code) = failure.as_ref().map(|failure| failure_kind(failure.kind)).unzip();
+        let (failure_message, failure_detail) =
+            failure.map(|failure| (failure.message, failure.detail)).unzip();
         let output = record.output.unwrap_or_default();
         Self {
             asset: record.asset.to_string(),
             partition: key(record.partition_key),
             attempt: record.attempt,
-            result: result.to_owned(),
+            outcome: outcome.to_owned(),
             terminal,
-            error,
-            error_kind,
-            error_detail,
+            failure_kind: failure_kind.map(str::to_owned),
+            failure_code: failure_code.flatten(),
+            failure_message,
+            failure_detail: failure_detail.flatten(),
             worker: record.worker.map(|worker| worker.0),
             started_at: instant(record.started_us),
             finished_at: instant(record.finished_us),
@@ -327,17 +330,4 @@ fn instant(us: i64) -> DateTime<Utc> {
 
 fn hex(bytes: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
-}
-
-fn kind_name(kind: FailureKind) -> String {
-    match kind {
-        FailureKind::NotStarted => "not_started".to_owned(),
-        FailureKind::Exit(status) => format!("exit_{status}"),
-        FailureKind::Signal(signal) => format!("signal_{signal}"),
-        FailureKind::Timeout => "timeout".to_owned(),
-        FailureKind::Error => "error".to_owned(),
-        FailureKind::Panic => "panic".to_owned(),
-        FailureKind::UnknownAsset => "unknown_asset".to_owned(),
-        FailureKind::WorkerLost => "worker_lost".to_owned(),
-    }
 }

@@ -1,7 +1,9 @@
 //! Which tasks go out next, and how many together.
 //!
 //! - Strict priority classes among runs; within a class the run that received the fewest dispatches goes first.
-//!   A dispatch is about one unit of work whatever the size of its tasks, so this shares time, not counts.
+//!   A dispatch is about one unit of work whatever the size of its tasks, so this shares time, as long as tasks are shorter
+//!   than that; longer ones are shared by count. It is stride scheduling with equal strides: a run that was idle joins at
+//!   the pass of its class, so it is owed nothing.
 //! - Within a run the asset of the highest priority goes first, then the one furthest downstream: what was begun
 //!   is finished before more is begun.
 //! - The window of a queue is a small multiple of its live slots. Without workers nothing is published. A
@@ -16,8 +18,8 @@ use std::sync::Arc;
 use backstitch_proto::id::{DispatchId, RunId};
 use backstitch_proto::partition::PartitionSubset;
 
-use super::flight::{Flight, Holder};
 use super::mutation::Mutation;
+use super::open_dispatch::{Holder, OpenDispatch};
 use super::retry::PROBATION_LOSSES;
 use super::run::{AssetState, RunState};
 use super::{Effect, Engine, Now, Options};
@@ -42,6 +44,9 @@ const TASK_COST_US: f64 = 4.0;
 /// Dispatches that one call decides at most, so that one transaction stays bounded.
 const DECISIONS_MAX: usize = 4_096;
 
+/// Among so many times the tasks of a dispatch those are looked for that fit together.
+const FRONT: u64 = 4;
+
 /// How long a task of an asset takes, as measured.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
@@ -61,8 +66,8 @@ impl Pace {
         };
     }
 
-    /// As many as make up the target, and no more than a slot's share of what the ledger takes: more would only wait
-    /// there, in front of the outcomes of everybody else.
+    /// Enough to fill the target, and at most one slot's share of what the ledger absorbs: more would queue there, ahead of
+    /// the outcomes of others.
     fn tasks_per_dispatch(self, slots: u32, options: &Options) -> u32 {
         let fitting = options.dispatch_target_us as f64 / self.mean_us.max(1.0);
         (fitting as u32).min(options.flow_tasks / slots.max(1)).clamp(1, options.dispatch_max_tasks)
@@ -78,35 +83,35 @@ impl Engine {
         if !self.broker_open {
             return;
         }
-        let mut classes = self.flights_by_class();
-        self.served.retain(|class, _| classes.contains_key(class));
+        let mut classes = self.open_by_class();
+        self.class_pass.retain(|class, _| classes.contains_key(class));
         let mut queue: BinaryHeap<Reverse<Rank>> = self.runs.values().map(|run| Reverse(rank(run))).collect();
         let mut decided = 0;
         while decided < DECISIONS_MAX
             && let Some(Reverse((Reverse(class), _, id))) = queue.pop()
         {
             // Windows only fill up here: a run that has nothing to send, or no room for it, is not looked at again.
-            let of_class = classes.range(class..).map(|(_, flights)| flights).sum();
+            let of_class = classes.range(class..).map(|(_, open)| open).sum();
             let Some(asset) = self.runs.get(&id).and_then(|run| self.choose_asset(run, of_class)) else {
                 continue;
             };
-            self.take_off(id, asset, now);
+            self.dispatch_next(id, asset, now);
             decided += 1;
             *classes.entry(class).or_default() += 1;
             queue.extend(self.runs.get(&id).map(|run| Reverse(rank(run))));
         }
     }
 
-    /// Where a run that comes to a class stands in its fair queue: beside those that wait, not before them.
-    pub(super) fn last_served(&self, class: i32) -> u64 {
-        self.served.get(&class).copied().unwrap_or(0)
+    /// Where a run that joins a class starts: level with those that wait, not ahead of them.
+    pub(super) fn pass_of_class(&self, class: i32) -> u64 {
+        self.class_pass.get(&class).copied().unwrap_or(0)
     }
 
     /// Dispatches in flight per priority class.
-    fn flights_by_class(&self) -> BTreeMap<i32, u32> {
+    fn open_by_class(&self) -> BTreeMap<i32, u32> {
         let mut classes = BTreeMap::new();
         for run in self.runs.values() {
-            *classes.entry(run.record.priority).or_default() += run.flights;
+            *classes.entry(run.record.priority).or_default() += run.open_dispatches;
         }
         classes
     }
@@ -114,7 +119,7 @@ impl Engine {
     fn choose_asset(&self, run: &RunState, of_class: u32) -> Option<usize> {
         let bound = run.record.max_parallel.unwrap_or(u32::MAX);
         let paused = run.paused && !self.is_broken(Mutation::PauseIgnored);
-        if paused || run.cancelling || run.flights >= bound {
+        if paused || run.cancelling || run.open_dispatches >= bound {
             return None;
         }
         run.assets
@@ -174,7 +179,7 @@ impl Engine {
     }
 
     /// Packs ready tasks into a dispatch and sends it on its way.
-    fn take_off(&mut self, run_id: RunId, asset: usize, now: Now) {
+    fn dispatch_next(&mut self, run_id: RunId, asset: usize, now: Now) {
         let Some(withheld) = self.runs.get(&run_id).map(|run| self.withheld(&run.assets[asset])) else {
             return;
         };
@@ -190,18 +195,11 @@ impl Engine {
         let announce_start = state.suspects.contains(first);
         let attempt = state.attempts.get(first) + 1;
         let on_probation = state.losses.get(first) >= PROBATION_LOSSES;
-        run.flights += 1;
-        let served = self.served.entry(run.record.priority).or_default();
+        let class_pass = self.class_pass.entry(run.record.priority).or_default();
         // Whoever could not send for a while has no claim to what others got meanwhile.
-        *served = run.pass.max(*served);
-        run.pass = *served + 1;
+        *class_pass = run.pass.max(*class_pass);
+        run.pass = *class_pass + 1;
         run.dispatched += 1;
-        let queue = Arc::clone(&state.plan.queue);
-        *self.queues.entry(Arc::clone(&queue)).or_default() += 1;
-        if let Some(pool) = &state.plan.pool {
-            *self.pools.entry(Arc::clone(&pool.name)).or_default() += pool.slots;
-        }
-
         let id = self.last_dispatch.next();
         self.last_dispatch = id;
         self.unconfirmed.insert(id);
@@ -216,7 +214,7 @@ impl Engine {
             ordinals: tasks.clone(),
         });
         self.effects.push(Effect::Publish(id));
-        let flight = Flight {
+        let open = OpenDispatch {
             run: run_id,
             asset,
             attempt,
@@ -224,24 +222,37 @@ impl Engine {
             on_probation,
             remaining: tasks,
             started: false,
-            heard: false,
+            has_outcome: false,
             holder: Holder::Outbox,
             created_us: now.wall_us,
         };
-        self.suspects.add(&queue, &flight);
-        self.flights.insert(id, flight);
+        self.open(id, open);
+    }
+
+    /// A dispatch is open from now on: it takes its place in the window, its pool and its run.
+    pub(super) fn open(&mut self, id: DispatchId, dispatch: OpenDispatch) {
+        if let Some(run) = self.runs.get_mut(&dispatch.run) {
+            run.open_dispatches += 1;
+            let plan = &run.assets[dispatch.asset].plan;
+            self.suspects.add(&plan.queue, &dispatch);
+            *self.queues.entry(Arc::clone(&plan.queue)).or_default() += 1;
+            if let Some(pool) = &plan.pool {
+                *self.pools.entry(Arc::clone(&pool.name)).or_default() += pool.slots;
+            }
+        }
+        self.open_dispatches.insert(id, dispatch);
     }
 
     /// Closes a dispatch: its window, pool and run get their room back, and its id is fenced from now on.
-    pub(super) fn land(&mut self, id: DispatchId) -> Option<Flight> {
-        let flight = self.flights.remove(&id)?;
-        self.landed(id, &flight);
+    pub(super) fn close(&mut self, id: DispatchId) -> Option<OpenDispatch> {
+        let open = self.open_dispatches.remove(&id)?;
+        self.closed(id, &open);
         self.unconfirmed.remove(&id);
         self.batch.closed.push(id);
-        if let Some(run) = self.runs.get_mut(&flight.run) {
-            run.flights -= 1;
-            let plan = &run.assets[flight.asset].plan;
-            self.suspects.remove(&plan.queue, &flight);
+        if let Some(run) = self.runs.get_mut(&open.run) {
+            run.open_dispatches -= 1;
+            let plan = &run.assets[open.asset].plan;
+            self.suspects.remove(&plan.queue, &open);
             if let Some(in_flight) = self.queues.get_mut(&plan.queue) {
                 *in_flight -= 1;
             }
@@ -251,7 +262,7 @@ impl Engine {
                 *used -= pool.slots;
             }
         }
-        Some(flight)
+        Some(open)
     }
 }
 
@@ -274,9 +285,12 @@ fn pack(state: &mut AssetState, pace: Option<Pace>, slots: u32, options: &Option
     if state.attempts.is_empty() && state.suspects.is_empty() {
         return state.ready.take_first(tasks);
     }
-    let unsuspected = state.ready.difference(&state.suspects);
+    // What is far behind is not looked at: there may be millions. The first is always among those that are chosen.
+    let mut front = state.ready.take_first(tasks.saturating_mul(FRONT));
+    let unsuspected = front.difference(&state.suspects);
     let chosen = state.attempts.same_as(&unsuspected, first).take_first(tasks);
-    state.ready -= &chosen;
+    front -= &chosen;
+    state.ready |= &front;
     chosen
 }
 

@@ -43,23 +43,23 @@ impl Engine {
 
     /// COUNT: what is in flight per asset is exactly what the dispatches hold.
     fn count(&self, found: &mut Vec<Violation>) {
-        let mut flights: Vec<_> = self.flights.iter().collect();
-        flights.sort_unstable_by_key(|(_, flight)| (flight.run, flight.asset));
-        let mut flights = flights.into_iter().peekable();
+        let mut dispatches: Vec<_> = self.open_dispatches.iter().collect();
+        dispatches.sort_unstable_by_key(|(_, open)| (open.run, open.asset));
+        let mut dispatches = dispatches.into_iter().peekable();
         for (id, run) in &self.runs {
             let mut counted = 0;
             for (index, state) in run.assets.iter().enumerate() {
                 // Every dispatch takes its tasks out of what is in flight: none may be missing, none may be left.
                 let mut rest = state.in_flight.clone();
                 let mut twice = false;
-                while let Some((_, flight)) = flights.next_if(|(_, of)| (of.run, of.asset) <= (*id, index)) {
-                    if flight.run != *id {
-                        found.push(violation("COUNT", format!("a dispatch of run {}, not live", flight.run)));
+                while let Some((_, open)) = dispatches.next_if(|(_, of)| (of.run, of.asset) <= (*id, index)) {
+                    if open.run != *id {
+                        found.push(violation("COUNT", format!("a dispatch of run {}, not live", open.run)));
                         continue;
                     }
                     counted += 1;
-                    twice |= !rest.contains_all(&flight.remaining);
-                    rest -= &flight.remaining;
+                    twice |= !rest.contains_all(&open.remaining);
+                    rest -= &open.remaining;
                 }
                 if twice || !rest.is_empty() {
                     let what = format!(
@@ -71,13 +71,13 @@ impl Engine {
                     found.push(violation("COUNT", what));
                 }
             }
-            if counted != run.flights {
-                let what = format!("run {id}: {counted} dispatches, {} counted", run.flights);
+            if counted != run.open_dispatches {
+                let what = format!("run {id}: {counted} dispatches, {} counted", run.open_dispatches);
                 found.push(violation("COUNT", what));
             }
         }
-        for (id, flight) in flights {
-            found.push(violation("COUNT", format!("dispatch {id} of run {}, not live", flight.run)));
+        for (id, open) in dispatches {
+            found.push(violation("COUNT", format!("dispatch {id} of run {}, not live", open.run)));
         }
     }
 
@@ -85,9 +85,9 @@ impl Engine {
     fn limit(&self, found: &mut Vec<Violation>) {
         let mut pools: BTreeMap<Arc<str>, (u32, u32)> = BTreeMap::new();
         let mut queues: BTreeMap<Arc<str>, u32> = BTreeMap::new();
-        for flight in self.flights.values() {
-            let Some(run) = self.runs.get(&flight.run) else { continue };
-            let plan = &run.assets[flight.asset].plan;
+        for open in self.open_dispatches.values() {
+            let Some(run) = self.runs.get(&open.run) else { continue };
+            let plan = &run.assets[open.asset].plan;
             *queues.entry(Arc::clone(&plan.queue)).or_default() += 1;
             if let Some(pool) = &plan.pool {
                 let (used, limit) = pools.entry(Arc::clone(&pool.name)).or_default();
@@ -151,9 +151,9 @@ impl Engine {
 
     /// The dispatch that currently holds a task: FENCE compares it with who wrote a row.
     pub fn holder_of(&self, run: RunId, asset: usize, task: u32) -> Option<DispatchId> {
-        self.flights
+        self.open_dispatches
             .iter()
-            .find(|(_, flight)| flight.run == run && flight.asset == asset && flight.remaining.contains(task))
+            .find(|(_, open)| open.run == run && open.asset == asset && open.remaining.contains(task))
             .map(|(id, _)| *id)
     }
 }

@@ -23,15 +23,15 @@ use backstitch_proto::id::{DispatchId, WorkerId};
 use backstitch_proto::message::{Control, Heartbeat, ReturnReason};
 use backstitch_proto::partition::PartitionSubset;
 
-use super::flight::Holder;
 use super::mutation::Mutation;
+use super::open_dispatch::Holder;
 use super::report::attempt_record;
 use super::retry::LOSSES_MAX;
 use super::{Effect, Engine, Now};
 use crate::ledger::AttemptResult;
 
-/// Time between two broadcasts that a run is cancelled, while workers still list its tasks. Each worker that lists one
-/// could cause a broadcast to all; who heard the last has stopped within this time.
+/// Time between two broadcasts that a run is cancelled, while workers still list its tasks, milliseconds. Otherwise every
+/// heartbeat that lists such a task would cause a broadcast to all workers.
 const CANCEL_REPEAT_MS: u64 = 5_000;
 
 /// What becomes of the tasks of a dispatch that is given up.
@@ -52,38 +52,35 @@ impl Engine {
         self.unlist(worker, &before, &heartbeat.held);
         let (told_once, abandon_all) =
             (self.is_broken(Mutation::CancelOnce), self.is_broken(Mutation::AbandonLater));
-        let mut unknown = Vec::new();
         for held in &heartbeat.held {
-            let Some(flight) = self.flights.get_mut(&held.dispatch) else {
+            let Some(open) = self.open_dispatches.get_mut(&held.dispatch) else {
                 // A dispatch of a later term is none of ours: a leader that was deposed and does not know it yet must
                 // not end the work of its successor. An abandoned dispatch is never reported, so nobody would miss it.
-                if held.dispatch <= self.last_dispatch || abandon_all {
-                    unknown.push(held.dispatch);
+                let is_ours = held.dispatch <= self.last_dispatch && !self.set_aside.contains(&held.dispatch);
+                if is_ours || abandon_all {
+                    self.is_unwanted(held.dispatch);
                 }
                 continue;
             };
             // Broadcasts can be lost, and a leader can die between the commit of a cancellation and its broadcast.
-            if let Some(run) = self.runs.get_mut(&flight.run)
+            if let Some(run) = self.runs.get_mut(&open.run)
                 && run.cancelling
                 && !told_once
                 && run.cancel_told_ms.is_none_or(|told| now.mono_ms >= told + CANCEL_REPEAT_MS)
             {
                 run.cancel_told_ms = Some(now.mono_ms);
-                self.effects.push(Effect::Broadcast(Control::CancelRun { run: flight.run }));
+                self.effects.push(Effect::Broadcast(Control::CancelRun { run: open.run }));
             }
-            match flight.holder {
+            match open.holder {
                 // A duplicate of the message reached a second worker. The first outcome counts, whoever sends it.
                 Holder::Worker(other) if other != worker && self.fleet.contains(other) => {}
                 _ => {
                     // The broker had it, whether or not its confirm ever comes.
                     self.unconfirmed.remove(&held.dispatch);
-                    flight.holder = Holder::Worker(worker);
-                    flight.started |= held.started;
+                    open.holder = Holder::Worker(worker);
+                    open.started |= held.started;
                 }
             }
-        }
-        if !unknown.is_empty() {
-            self.effects.push(Effect::Broadcast(Control::Abandon { dispatches: unknown }));
         }
     }
 
@@ -100,9 +97,9 @@ impl Engine {
             self.statistics.lost_workers += 1;
             // What it had stopped listing is reported: the report waits to be taken, or was lost ([`super::unlisted`]).
             let held = listed.iter().filter_map(|held| {
-                let flight = self.flights.get(&held.dispatch)?;
-                let is_cause = flight.on_probation && flight.started;
-                (flight.holder == Holder::Worker(worker)).then_some((held.dispatch, is_cause))
+                let open = self.open_dispatches.get(&held.dispatch)?;
+                let is_cause = open.on_probation && open.started;
+                (open.holder == Holder::Worker(worker)).then_some((held.dispatch, is_cause))
             });
             let held: Vec<(DispatchId, bool)> = held.collect();
             let cause_is_known = held.iter().any(|(_, is_cause)| *is_cause);
@@ -111,28 +108,29 @@ impl Engine {
                 self.give_up(id, fate, now);
             }
         }
-        self.give_up_unheard(deadline_ms, now);
+        self.give_up_unidentified(deadline_ms, now);
+        self.close_unclaimed(now);
         self.republish_unclaimed(now);
     }
 
     /// A worker gave a dispatch back.
     pub(super) fn returned(&mut self, worker: WorkerId, id: DispatchId, reason: ReturnReason, now: Now) {
-        let Some(flight) = self.flights.get(&id) else {
+        let Some(open) = self.open_dispatches.get(&id) else {
             self.statistics.stale_outcomes += 1;
             return;
         };
-        if let Holder::Worker(holder) = flight.holder
+        if let Holder::Worker(holder) = open.holder
             && holder != worker
             && self.fleet.contains(holder)
         {
             return;
         }
-        match (reason, flight.holder) {
-            (ReturnReason::Drain | ReturnReason::Interrupted, _) => self.give_up(id, Fate::Spared, now),
+        match (reason, open.holder) {
+            (ReturnReason::NotStarted | ReturnReason::Interrupted, _) => self.give_up(id, Fate::Spared, now),
             (ReturnReason::Redelivered, Holder::Worker(holder)) if holder != worker => {
                 self.give_up(id, Fate::Lost, now);
             }
-            (ReturnReason::Redelivered, Holder::Unheard { .. }) => {}
+            (ReturnReason::Redelivered, Holder::Unidentified { .. }) => {}
             // Or this worker itself had it, and its report is on its way, or was lost.
             (ReturnReason::Redelivered, Holder::Outbox | Holder::Broker { .. } | Holder::Worker(_)) => {
                 self.wait_for_first(id, now);
@@ -140,51 +138,57 @@ impl Engine {
         }
     }
 
-    /// Gives whoever got this dispatch first the time of a lease to list it, or its report to come.
+    /// Gives the first receiver of this dispatch one lease to list it or to report on it.
     fn wait_for_first(&mut self, id: DispatchId, now: Now) {
         let since_ms = self.lease_clock_ms(now);
-        let Some(flight) = self.flights.get_mut(&id) else { return };
-        flight.holder = Holder::Unheard { since_ms };
-        self.unheard.push_back((since_ms, id));
+        let Some(open) = self.open_dispatches.get_mut(&id) else { return };
+        open.holder = Holder::Unidentified { since_ms };
+        self.unidentified.push_back((since_ms, id));
         // It was delivered, so it was at the broker.
         self.unconfirmed.remove(&id);
     }
 
     /// Gives up what was delivered before this time to somebody who has not been heard of since.
-    fn give_up_unheard(&mut self, deadline_ms: u64, now: Now) {
-        while let Some((since_ms, id)) = self.unheard.pop_front_if(|(since_ms, _)| *since_ms < deadline_ms) {
-            if self.flights.get(&id).is_some_and(|flight| flight.holder == (Holder::Unheard { since_ms })) {
+    fn give_up_unidentified(&mut self, deadline_ms: u64, now: Now) {
+        while let Some((since_ms, id)) =
+            self.unidentified.pop_front_if(|(since_ms, _)| *since_ms < deadline_ms)
+        {
+            if self
+                .open_dispatches
+                .get(&id)
+                .is_some_and(|open| open.holder == (Holder::Unidentified { since_ms }))
+            {
                 self.give_up(id, Fate::Lost, now);
             }
         }
     }
 
     /// Closes a dispatch of a run that is being cancelled and that nobody executes.
-    pub(super) fn ground(&mut self, id: DispatchId) {
-        let Some(flight) = self.land(id) else { return };
-        let Some(run) = self.runs.get_mut(&flight.run) else { return };
-        let state = &mut run.assets[flight.asset];
-        state.in_flight -= &flight.remaining;
-        state.cancelled |= &flight.remaining;
-        state.suspects -= &flight.remaining;
+    pub(super) fn close_cancelled(&mut self, id: DispatchId) {
+        let Some(open) = self.close(id) else { return };
+        let Some(run) = self.runs.get_mut(&open.run) else { return };
+        let state = &mut run.assets[open.asset];
+        state.in_flight -= &open.remaining;
+        state.cancelled |= &open.remaining;
+        state.suspects -= &open.remaining;
     }
 
     pub(super) fn give_up(&mut self, id: DispatchId, fate: Fate, now: Now) {
-        let Some(flight) = self.flights.get(&id) else { return };
-        let run_id = flight.run;
+        let Some(open) = self.open_dispatches.get(&id) else { return };
+        let run_id = open.run;
         let Some(run) = self.runs.get(&run_id) else { return };
         if run.cancelling {
-            self.ground(id);
+            self.close_cancelled(id);
             self.finish_if_done(run_id, now);
             return;
         }
-        let Some(flight) = self.land(id) else { return };
-        let started = flight.started || self.is_broken(Mutation::LossBeforeStart);
+        let Some(open) = self.close(id) else { return };
+        let started = open.started || self.is_broken(Mutation::LossBeforeStart);
         let Some(run) = self.runs.get_mut(&run_id) else { return };
-        let state = &mut run.assets[flight.asset];
+        let state = &mut run.assets[open.asset];
         let mut failed = PartitionSubset::default();
-        match (fate, flight.remaining.first()) {
-            (Fate::Lost, Some(task)) if started && flight.remaining.len() == 1 => {
+        match (fate, open.remaining.first()) {
+            (Fate::Lost, Some(task)) if started && open.remaining.len() == 1 => {
                 state.in_flight.remove(task);
                 state.attempts.increment(task);
                 state.losses.increment(task);
@@ -200,21 +204,21 @@ impl Engine {
                 }
                 self.statistics.lost_attempts += 1;
                 let mut record =
-                    attempt_record(run_id, state, &flight, id, task, AttemptResult::Lost { terminal });
+                    attempt_record(run_id, state, &open, id, task, AttemptResult::Lost { terminal });
                 record.finished_us = now.wall_us;
-                record.worker = match flight.holder {
+                record.worker = match open.holder {
                     Holder::Worker(worker) => Some(worker),
-                    Holder::Outbox | Holder::Broker { .. } | Holder::Unheard { .. } => None,
+                    Holder::Outbox | Holder::Broker { .. } | Holder::Unidentified { .. } => None,
                 };
                 self.batch.attempts.push(record);
             }
             (Fate::Lost, _) => {
-                state.give_back(&flight.remaining);
-                state.suspects |= &flight.remaining;
+                state.give_back(&open.remaining);
+                state.suspects |= &open.remaining;
             }
-            (Fate::Spared, _) => state.give_back(&flight.remaining),
+            (Fate::Spared, _) => state.give_back(&open.remaining),
         }
-        run.skip_downstream(flight.asset, failed);
+        run.skip_downstream(open.asset, failed);
         self.finish_if_done(run_id, now);
     }
 
@@ -234,20 +238,25 @@ impl Engine {
             })
         };
         let mut again = Vec::new();
-        for (id, flight) in &self.flights {
-            let Holder::Broker { since_ms } = flight.holder else { continue };
-            let Some(run) = self.runs.get(&flight.run) else { continue };
-            if since_ms <= deadline_ms && idle(&run.assets[flight.asset].plan.queue) {
+        for (id, open) in &self.open_dispatches {
+            let Holder::Broker { since_ms } = open.holder else { continue };
+            let Some(run) = self.runs.get(&open.run) else { continue };
+            if since_ms <= deadline_ms && !run.cancelling && idle(&run.assets[open.asset].plan.queue) {
                 again.push(*id);
             }
         }
         for id in again {
             self.statistics.republished += 1;
             self.effects.push(Effect::Publish(id));
+            // There is one copy on its way at most, however long the broker takes.
+            self.unconfirmed.insert(id);
+            if let Some(open) = self.open_dispatches.get_mut(&id) {
+                open.holder = Holder::Outbox;
+            }
         }
         // Looked at once per period, whether or not there was an idle worker.
-        for flight in self.flights.values_mut() {
-            if let Holder::Broker { since_ms } = &mut flight.holder
+        for open in self.open_dispatches.values_mut() {
+            if let Holder::Broker { since_ms } = &mut open.holder
                 && *since_ms <= deadline_ms
             {
                 *since_ms = now.mono_ms;
@@ -258,9 +267,9 @@ impl Engine {
     /// When the oldest confirmed message that no worker has listed is due to be looked at.
     pub(super) fn next_unclaimed_ms(&self) -> Option<u64> {
         // Dispatch ids grow with time, so the first that is at the broker is close to the oldest.
-        let since_ms = self.flights.values().find_map(|flight| match flight.holder {
+        let since_ms = self.open_dispatches.values().find_map(|open| match open.holder {
             Holder::Broker { since_ms } => Some(since_ms),
-            Holder::Outbox | Holder::Unheard { .. } | Holder::Worker(_) => None,
+            Holder::Outbox | Holder::Unidentified { .. } | Holder::Worker(_) => None,
         });
         since_ms.map(|since| since + self.options.unclaimed_ms)
     }

@@ -13,20 +13,23 @@
 //! - guess. A message that was delivered twice, a worker that fell silent, a result that comes late: each has one
 //!   rule ([`lease`], [`report`]), and the fence is always the dispatch id.
 //!
-//! Reading order: [`plan`], [`run`], [`dispatch`], [`report`], [`lease`], [`hearing`], [`unlisted`], [`recover`], [`invariant`].
+//! Reading order: [`plan`], [`run`], [`dispatch`] (with [`suspects`]), [`report`], [`lease`] (with [`lease_clock`] and [`unlisted`]),
+//! [`recover`] (with [`in_doubt`] and [`watermark`]), [`hold`] and [`delay`] (tasks that wait for a time), [`cancelled`],
+//! [`invariant`]; [`mutation`] is how tests break it.
 
+mod cancelled;
 mod delay;
 mod dispatch;
-mod doubt;
 mod effect;
 mod fleet;
-mod flight;
-mod hearing;
 mod hold;
+mod in_doubt;
 mod invariant;
 mod lease;
+mod lease_clock;
 mod level;
 mod mutation;
+mod open_dispatch;
 mod plan;
 mod recover;
 mod report;
@@ -35,6 +38,7 @@ mod run;
 mod submit;
 mod suspects;
 mod unlisted;
+mod unwanted;
 mod view;
 mod watermark;
 
@@ -56,13 +60,14 @@ pub use view::{AssetView, RunView, Statistics};
 
 use delay::Delays;
 use dispatch::Pace;
-use doubt::Doubt;
 use fleet::Fleet;
-use flight::Flight;
-use hearing::Hearing;
+use in_doubt::InDoubt;
+use lease_clock::LeaseClock;
+use open_dispatch::OpenDispatch;
 use run::RunState;
 use suspects::Suspects;
 use unlisted::Unlisted;
+use unwanted::Unwanted;
 use watermark::Watermark;
 
 use crate::ledger::Batch;
@@ -124,16 +129,21 @@ pub struct Engine {
     /// Idempotency keys of runs that ended lately, oldest first.
     ended_keys: VecDeque<(String, RunId)>,
     /// Dispatches that are not closed.
-    flights: BTreeMap<DispatchId, Flight>,
+    open_dispatches: BTreeMap<DispatchId, OpenDispatch>,
     /// Published or about to be, and not confirmed.
     unconfirmed: BTreeSet<DispatchId>,
     /// Delivered twice before anybody listed them, oldest first; time of the clock of leases.
-    unheard: VecDeque<(u64, DispatchId)>,
+    unidentified: VecDeque<(u64, DispatchId)>,
     /// No longer listed by the worker that has them, oldest first.
     unlisted: VecDeque<Unlisted>,
     /// Echoes that found no report waiting.
     idle_echoes: u64,
-    doubt: Doubt,
+    in_doubt: InDoubt,
+    /// Cancelled runs that have dispatches which nobody has listed, and when these are closed.
+    cancelled: BTreeMap<RunId, u64>,
+    /// Dispatches of runs that this program cannot read: they are left alone.
+    set_aside: BTreeSet<DispatchId>,
+    unwanted: Unwanted,
     last_dispatch: DispatchId,
     watermark: Watermark,
     /// Failed tasks that wait before they are tried again.
@@ -142,10 +152,10 @@ pub struct Engine {
     holds: BTreeMap<u64, Vec<(RunId, usize, Held)>>,
     fleet: Fleet,
     /// What leases are measured on; absent: the engine's clock.
-    hearing: Option<Hearing>,
+    lease_clock: Option<LeaseClock>,
     suspects: Suspects,
-    /// Of each priority class, the position of the run that was served last.
-    served: BTreeMap<i32, u64>,
+    /// Of each priority class, the position of the run that was class_pass last.
+    class_pass: BTreeMap<i32, u64>,
     /// Slots in use per pool.
     pools: BTreeMap<Arc<str>, u32>,
     /// Dispatches in flight per worker queue.
@@ -171,20 +181,23 @@ impl Engine {
             options,
             runs: BTreeMap::new(),
             ended_keys: VecDeque::new(),
-            flights: BTreeMap::new(),
+            open_dispatches: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
-            unheard: VecDeque::new(),
+            unidentified: VecDeque::new(),
             unlisted: VecDeque::new(),
             idle_echoes: 0,
-            doubt: Doubt::default(),
+            in_doubt: InDoubt::default(),
+            cancelled: BTreeMap::new(),
+            set_aside: BTreeSet::new(),
+            unwanted: Unwanted::default(),
             last_dispatch,
             watermark: Watermark::new(last_dispatch, 0),
             delays: Delays::default(),
             holds: BTreeMap::new(),
             fleet: Fleet::default(),
-            hearing: None,
+            lease_clock: None,
             suspects: Suspects::default(),
-            served: BTreeMap::new(),
+            class_pass: BTreeMap::new(),
             pools: BTreeMap::new(),
             queues: BTreeMap::new(),
             pace: BTreeMap::new(),
@@ -203,9 +216,10 @@ impl Engine {
     /// one, so commits grow with the load by themselves.
     pub fn seal(&mut self, now: Now) -> Option<Sealed> {
         self.expire(now);
-        self.end_doubt(now);
+        self.resolve_in_doubt(now);
         self.dispatch(now);
         self.write_watermark(now);
+        self.tell_unwanted(now);
         if self.batch.is_empty() && self.effects.is_empty() {
             return None;
         }
@@ -223,7 +237,7 @@ impl Engine {
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let hold = self.holds.keys().next().copied();
         let watermark = self.next_watermark_ms();
-        [self.delays.next_ms(), hold, self.next_silence_ms(), self.next_doubt_ms(), watermark]
+        [self.delays.next_ms(), hold, self.next_silence_ms(), self.next_in_doubt_ms(), watermark]
             .into_iter()
             .flatten()
             .min()
@@ -232,18 +246,23 @@ impl Engine {
     /// The broker has taken responsibility for the message of this dispatch.
     pub fn confirmed(&mut self, id: DispatchId, now: Now) {
         self.unconfirmed.remove(&id);
-        if let Some(flight) = self.flights.get_mut(&id)
-            && flight.holder == flight::Holder::Outbox
+        if let Some(open) = self.open_dispatches.get_mut(&id)
+            && open.holder == open_dispatch::Holder::Outbox
         {
-            flight.holder = flight::Holder::Broker { since_ms: now.mono_ms };
+            open.holder = open_dispatch::Holder::Broker { since_ms: now.mono_ms };
         }
+    }
+
+    /// These dispatches belong to runs that this program cannot read: whoever executes them goes on.
+    pub fn set_aside(&mut self, dispatches: impl IntoIterator<Item = DispatchId>) {
+        self.set_aside.extend(dispatches);
     }
 
     /// The broker blocks or lost the connection (`false`), or takes messages again (`true`).
     pub fn broker_open(&mut self, open: bool) {
         self.broker_open = open;
         if open {
-            self.doubt_again();
+            self.restart_in_doubt();
         }
     }
 

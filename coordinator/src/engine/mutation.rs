@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// A dispatch is closed.
-    pub(super) const fn landed(&mut self, _: DispatchId, _: &super::flight::Flight) {}
+    pub(super) const fn closed(&mut self, _: DispatchId, _: &super::open_dispatch::OpenDispatch) {}
 
     /// The rows of dispatches go with the batch that was sealed with them.
     pub(super) const fn hold_back(&mut self, _: &mut Batch) {}
@@ -103,7 +103,7 @@ impl Engine {
 #[derive(Debug, Default)]
 pub(super) struct Sabotage {
     /// Closed dispatches.
-    landed: std::collections::BTreeMap<DispatchId, (super::RunId, usize)>,
+    closed: std::collections::BTreeMap<DispatchId, (super::RunId, usize)>,
     /// Rows for the next batch.
     held_back: Vec<crate::ledger::DispatchRecord>,
 }
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     pub(super) fn counts_under(&self, id: DispatchId, outcomes: &[Outcome]) -> DispatchId {
-        let closed = self.sabotage.landed.get(&id);
+        let closed = self.sabotage.closed.get(&id);
         match (closed, outcomes.first()) {
             (Some((run, asset)), Some(outcome)) if self.is_broken(Mutation::NoFence) => {
                 self.holder_of(*run, *asset, outcome.ordinal).unwrap_or(id)
@@ -124,8 +124,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn landed(&mut self, id: DispatchId, flight: &super::flight::Flight) {
-        self.sabotage.landed.insert(id, (flight.run, flight.asset));
+    pub(super) fn closed(&mut self, id: DispatchId, open: &super::open_dispatch::OpenDispatch) {
+        self.sabotage.closed.insert(id, (open.run, open.asset));
     }
 
     pub(super) fn hold_back(&mut self, batch: &mut Batch) {

@@ -1,13 +1,12 @@
 //! From the ledger back to a running engine. Nothing else is remembered.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use backstitch_proto::id::{Epoch, RunId};
 use backstitch_proto::message::Control;
 
-use super::flight::{Flight, Holder};
 use super::mutation::Mutation;
+use super::open_dispatch::{Holder, OpenDispatch};
 use super::plan::RunPlan;
 use super::retry::{PROBATION_LOSSES, jitter_chance};
 use super::run::RunState;
@@ -41,7 +40,7 @@ impl Engine {
             engine.recover_dispatch(record, confirmed, now);
             if engine.unconfirmed.contains(&id) {
                 match broker_remembers {
-                    true => engine.doubt(id),
+                    true => engine.mark_in_doubt(id),
                     // It went with the last process, and so did every worker.
                     false => engine.effects.push(Effect::Publish(id)),
                 }
@@ -57,6 +56,8 @@ impl Engine {
                 run.settle();
                 if run.cancelling {
                     run.cancel_idle();
+                    // Live workers list what they hold well within a lease.
+                    engine.cancelled.insert(id, now.mono_ms + engine.options.lease_ms);
                 }
             }
             // Not before the dispatches are known: what they carry is not waiting.
@@ -129,11 +130,6 @@ impl Engine {
             state.delayed -= &remaining;
         }
         state.in_flight |= &remaining;
-        run.flights += 1;
-        *self.queues.entry(Arc::clone(&state.plan.queue)).or_default() += 1;
-        if let Some(pool) = &state.plan.pool {
-            *self.pools.entry(Arc::clone(&pool.name)).or_default() += pool.slots;
-        }
         let holder = if confirmed {
             // Who held it does not count from the start: if that worker died before this leader could hear it, nobody
             // else will tell. Live workers list what they hold well within a lease.
@@ -144,8 +140,7 @@ impl Engine {
             Holder::Outbox
         };
         let on_probation = remaining.first().is_some_and(|task| state.losses.get(task) >= PROBATION_LOSSES);
-        let queue = Arc::clone(&state.plan.queue);
-        let flight = Flight {
+        let open = OpenDispatch {
             run: record.run,
             asset: index,
             attempt: record.attempt,
@@ -153,11 +148,10 @@ impl Engine {
             on_probation,
             remaining,
             started: false,
-            heard: false,
+            has_outcome: false,
             holder,
             created_us: record.created_us,
         };
-        self.suspects.add(&queue, &flight);
-        self.flights.insert(record.id, flight);
+        self.open(record.id, open);
     }
 }

@@ -14,8 +14,8 @@ use backstitch_proto::message::{
 use backstitch_proto::partition::PartitionSubset;
 use serde_json::{Map, Value, json};
 
-use super::flight::Flight;
 use super::mutation::Mutation;
+use super::open_dispatch::OpenDispatch;
 use super::retry::jitter_chance;
 use super::run::{AssetState, RunState};
 use super::{Engine, Now};
@@ -53,8 +53,8 @@ impl Engine {
         for news in report.dispatches {
             match news {
                 DispatchReport::Started { dispatch } => {
-                    if let Some(flight) = self.flights.get_mut(&dispatch) {
-                        flight.started = true;
+                    if let Some(open) = self.open_dispatches.get_mut(&dispatch) {
+                        open.started = true;
                     }
                 }
                 DispatchReport::Outcomes { dispatch, trace, outcomes } => {
@@ -68,7 +68,7 @@ impl Engine {
     /// The message of a dispatch cannot be sent, now or ever: its tasks fail, and say why.
     pub fn unpublishable(&mut self, id: DispatchId, why: &str, now: Now) {
         self.unconfirmed.remove(&id);
-        let Some(flight) = self.flights.get(&id) else { return };
+        let Some(open) = self.open_dispatches.get(&id) else { return };
         let failure = Failure {
             kind: FailureKind::NotStarted,
             message: format!("its message cannot be sent: {why}"),
@@ -85,7 +85,7 @@ impl Engine {
             checks: Vec::new(),
             output: None,
         };
-        let outcomes = flight.remaining.iter().map(failed).collect();
+        let outcomes = open.remaining.iter().map(failed).collect();
         self.outcomes(None, id, None, outcomes, now);
     }
 
@@ -99,24 +99,24 @@ impl Engine {
     ) {
         let under = self.counts_under(id, &outcomes);
         let repeats_count = self.is_broken(Mutation::NoFirstOutcome);
-        let Some(flight) = self.flights.get_mut(&under) else {
+        let Some(open) = self.open_dispatches.get_mut(&under) else {
             self.statistics.stale_outcomes += outcomes.len() as u64;
             return;
         };
-        let (run_id, index) = (flight.run, flight.asset);
-        // A flight is landed before its run goes.
+        let (run_id, index) = (open.run, open.asset);
+        // A open is landed before its run goes.
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let mut changed = Changed::default();
         for outcome in outcomes {
-            if !flight.remaining.remove(outcome.ordinal) && !repeats_count {
+            if !open.remaining.remove(outcome.ordinal) && !repeats_count {
                 self.statistics.stale_outcomes += 1;
                 continue;
             }
-            let record = accept(run, flight, id, worker, trace, outcome, &mut changed);
+            let record = accept(run, open, id, worker, trace, outcome, &mut changed);
             self.batch.attempts.extend(record);
         }
-        flight.heard = true;
-        let landed = flight.remaining.is_empty();
+        open.has_outcome = true;
+        let landed = open.remaining.is_empty();
         self.statistics.succeeded += changed.succeeded.len();
         self.statistics.failed += changed.failed.len();
         if changed.executed > 0 {
@@ -130,7 +130,7 @@ impl Engine {
             self.delays.insert(run_id, index, task, delay_ms, now);
         }
         if landed {
-            self.land(under);
+            self.close(under);
         }
         self.finish_if_done(run_id, now);
     }
@@ -139,7 +139,7 @@ impl Engine {
 /// Moves the task of an accepted outcome, and writes down the attempt.
 fn accept(
     run: &mut RunState,
-    flight: &Flight,
+    open: &OpenDispatch,
     id: DispatchId,
     worker: Option<WorkerId>,
     trace: Option<TraceContext>,
@@ -147,7 +147,7 @@ fn accept(
     changed: &mut Changed,
 ) -> Option<AttemptRecord> {
     let (run_id, cancelling) = (run.record.id, run.cancelling);
-    let state = &mut run.assets[flight.asset];
+    let state = &mut run.assets[open.asset];
     let task = outcome.ordinal;
     state.in_flight.remove(task);
     let result = match outcome.verdict {
@@ -173,7 +173,7 @@ fn accept(
                 state.failed.insert(task);
                 changed.failed.insert(task);
             } else {
-                let chance = jitter_chance(run_id, flight.asset, task, flight.attempt);
+                let chance = jitter_chance(run_id, open.asset, task, open.attempt);
                 let delay = state.plan.retry.delay_before(failures, chance);
                 state.delayed.insert(task);
                 // A delay is at most 366 days.
@@ -194,7 +194,7 @@ fn accept(
         checks_json: checks_json(outcome.checks),
         trace_id: trace.map(|trace| trace.trace_id),
         output: outcome.output,
-        ..attempt_record(run_id, state, flight, id, task, result)
+        ..attempt_record(run_id, state, open, id, task, result)
     })
 }
 
@@ -202,7 +202,7 @@ fn accept(
 pub(super) fn attempt_record(
     run: RunId,
     state: &AssetState,
-    flight: &Flight,
+    open: &OpenDispatch,
     dispatch: DispatchId,
     task: u32,
     result: AttemptResult,
@@ -210,15 +210,15 @@ pub(super) fn attempt_record(
     AttemptRecord {
         run,
         // A project has at most 10,000 assets.
-        asset_index: flight.asset as u16,
+        asset_index: open.asset as u16,
         asset: Arc::clone(&state.plan.name),
         ordinal: task,
         partition_key: state.plan.partitions.key(task).unwrap_or_default(),
-        attempt: flight.attempt,
+        attempt: open.attempt,
         dispatch,
         worker: None,
-        started_us: flight.created_us,
-        finished_us: flight.created_us,
+        started_us: open.created_us,
+        finished_us: open.created_us,
         result,
         metadata_json: None,
         data_version: None,

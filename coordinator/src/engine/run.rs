@@ -37,7 +37,7 @@ pub(super) struct RunState {
     /// Dispatches made by this leader.
     pub(super) dispatched: u64,
     /// Dispatches in flight.
-    pub(super) flights: u32,
+    pub(super) open_dispatches: u32,
 }
 
 /// The tasks of one asset of a run.
@@ -143,7 +143,7 @@ impl AssetState {
         }
     }
 
-    /// In flight to ready: the dispatch is gone, the tasks have spent nothing.
+    /// In open to ready: the dispatch is gone, the tasks have spent nothing.
     pub(super) fn give_back(&mut self, tasks: &PartitionSubset) {
         self.in_flight -= tasks;
         self.ready |= tasks;
@@ -184,7 +184,7 @@ impl RunState {
             cancel_told_ms: None,
             pass: 0,
             dispatched: 0,
-            flights: 0,
+            open_dispatches: 0,
         }
     }
 
@@ -225,6 +225,9 @@ impl RunState {
         let mut free = candidates.difference(&self.assets[asset].held);
         for edge in &self.assets[asset].plan.upstreams {
             let upstream = &self.assets[edge.index];
+            if edge.mapper.needs_everything() && upstream.succeeded.len() < upstream.targeted.len() {
+                return;
+            }
             // Only what the candidates need is looked at, so the cost follows the candidates, not the run.
             let mut unfinished = edge.mapper.upstream_of(candidates).subset;
             unfinished &= &upstream.targeted;

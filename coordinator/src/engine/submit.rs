@@ -8,7 +8,6 @@ use backstitch_proto::id::RunId;
 use backstitch_proto::message::Control;
 use thiserror::Error;
 
-use super::flight::Holder;
 use super::mutation::Mutation;
 use super::plan::RunPlan;
 use super::run::RunState;
@@ -35,7 +34,7 @@ impl Engine {
         self.batch.runs.push(plan.record.clone());
         let mut run = RunState::new(self.distort(plan));
         run.settle();
-        run.pass = self.last_served(run.record.priority);
+        run.pass = self.pass_of_class(run.record.priority);
         self.runs.insert(id, run);
         self.hold(id, now);
         self.finish_if_done(id, now);
@@ -55,16 +54,7 @@ impl Engine {
         run.cancel_idle();
         self.change(id, RunChange::CancelRequested { at_us: now.wall_us });
         self.effects.push(Effect::Broadcast(Control::CancelRun { run: id }));
-        // Nobody executes these yet. Their messages may still be delivered; their outcomes are fenced.
-        let unclaimed: Vec<_> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.run == id && !matches!(flight.holder, Holder::Worker(_)))
-            .map(|(id, _)| *id)
-            .collect();
-        for flight in unclaimed {
-            self.ground(flight);
-        }
+        self.close_unclaimed_of(id, now);
         self.finish_if_done(id, now);
         Ok(())
     }
@@ -87,11 +77,11 @@ impl Engine {
     /// # Errors
     /// When no such run is live.
     pub fn reprioritise(&mut self, id: RunId, priority: i32) -> Result<(), RequestError> {
-        let last_served = self.last_served(priority);
+        let pass_of_class = self.pass_of_class(priority);
         let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
         if run.record.priority != priority {
             run.record.priority = priority;
-            run.pass = last_served;
+            run.pass = pass_of_class;
             self.change(id, RunChange::Priority(priority));
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fleet::Fleet;
-use super::flight::Flight;
+use super::open_dispatch::OpenDispatch;
 
 /// How many dispatches of suspects are in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,22 +24,22 @@ pub(super) struct Suspects(BTreeMap<Arc<str>, InFlight>);
 
 impl Suspects {
     /// The dispatch is in flight now.
-    pub(super) fn add(&mut self, queue: &Arc<str>, flight: &Flight) {
-        if flight.announce_start || flight.on_probation {
+    pub(super) fn add(&mut self, queue: &Arc<str>, open: &OpenDispatch) {
+        if open.announce_start || open.on_probation {
             let counts = self.0.entry(Arc::clone(queue)).or_default();
             counts.suspects += 1;
-            counts.on_probation += u32::from(flight.on_probation);
+            counts.on_probation += u32::from(open.on_probation);
         }
     }
 
     /// The dispatch is in flight no longer.
-    pub(super) fn remove(&mut self, queue: &str, flight: &Flight) {
-        if !(flight.announce_start || flight.on_probation) {
+    pub(super) fn remove(&mut self, queue: &str, open: &OpenDispatch) {
+        if !(open.announce_start || open.on_probation) {
             return;
         }
         let Some(counts) = self.0.get_mut(queue) else { return };
         counts.suspects -= 1;
-        counts.on_probation -= u32::from(flight.on_probation);
+        counts.on_probation -= u32::from(open.on_probation);
         if counts.suspects == 0 {
             self.0.remove(queue);
         }
@@ -63,10 +63,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::engine::flight::Holder;
+    use crate::engine::open_dispatch::Holder;
 
-    fn flight(announce_start: bool, on_probation: bool) -> Flight {
-        Flight {
+    fn open(announce_start: bool, on_probation: bool) -> OpenDispatch {
+        OpenDispatch {
             run: RunId(Uuid::nil()),
             asset: 0,
             attempt: 1,
@@ -74,7 +74,7 @@ mod tests {
             on_probation,
             remaining: PartitionSubset::from_ordinals([0]),
             started: false,
-            heard: false,
+            has_outcome: false,
             holder: Holder::Outbox,
             created_us: 0,
         }
@@ -99,10 +99,10 @@ mod tests {
             fleet.clone()
         };
         let mut suspects = Suspects::default();
-        let (first, second) = (flight(true, false), flight(true, true));
+        let (first, second) = (open(true, false), open(true, true));
         suspects.add(&"gpu".into(), &first);
         suspects.add(&"gpu".into(), &second);
-        suspects.add(&"gpu".into(), &flight(false, false));
+        suspects.add(&"gpu".into(), &open(false, false));
         let both = InFlight { suspects: 2, on_probation: 1 };
 
         let apart = worker(1, &["default"]);

@@ -27,6 +27,11 @@ pub(super) fn dispatch_id(number: u64) -> DispatchId {
 
 /// A leader that finds one dispatch of one task for each of `tasks`, of which the first has lost `losses` attempts.
 pub(super) fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) -> Engine {
+    found(tasks, losses, confirmed_through, false)
+}
+
+/// The same; the run may have been `cancelled`.
+fn found(tasks: u32, losses: u16, confirmed_through: DispatchId, cancelled: bool) -> Engine {
     let text = "assets: {a: {partitions: {kind: static, keys: [x, y, z]}, command: [x]}}";
     let definitions = Definitions::from_yaml("test.yaml", text).expect("a valid project");
     let assets = vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }];
@@ -47,7 +52,7 @@ pub(super) fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) 
         runs: vec![LiveRun {
             record: record.clone(),
             paused: false,
-            cancel_requested: false,
+            cancel_requested: cancelled,
             assets: vec![asset],
         }],
         confirmed_through,
@@ -59,7 +64,7 @@ pub(super) fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) 
 }
 
 /// What a worker says that executes these dispatches.
-fn heartbeat(executing: &[DispatchId]) -> Heartbeat {
+pub(super) fn heartbeat(executing: &[DispatchId]) -> Heartbeat {
     let held = |dispatch: &DispatchId| Held { dispatch: *dispatch, started: true, done: 0 };
     Heartbeat {
         worker: WorkerId(Uuid::from_u128(9)),
@@ -74,7 +79,7 @@ fn heartbeat(executing: &[DispatchId]) -> Heartbeat {
     }
 }
 
-fn published(sealed: Option<Sealed>) -> Vec<DispatchId> {
+pub(super) fn published(sealed: Option<Sealed>) -> Vec<DispatchId> {
     let effects = sealed.map(|sealed| sealed.effects).unwrap_or_default();
     let publish = |effect: &Effect| match effect {
         Effect::Publish(id) => Some(*id),
@@ -255,9 +260,9 @@ fn a_task_on_probation_waits_for_suspects_that_have_lost_less() {
     state.suspects.insert(1);
     state.attempts.restore(1, LOSSES_MAX - 1);
     state.losses.restore(1, LOSSES_MAX - 1);
-    let flight = engine.flights.get_mut(&dispatch_id(1)).expect("in flight");
-    flight.announce_start = true;
-    engine.suspects.add(&"default".into(), flight);
+    let open = engine.open_dispatches.get_mut(&dispatch_id(1)).expect("in flight");
+    open.announce_start = true;
+    engine.suspects.add(&"default".into(), open);
     engine.heartbeat(&heartbeat(&[dispatch_id(1)]), at(100));
     assert_eq!(published(engine.seal(at(200))), [], "the other one may be the cause");
     // It is: its worker dies, and it is blamed for it.
@@ -274,7 +279,7 @@ fn what_has_landed_is_not_remembered_as_unlisted() {
     let all = [dispatch_id(1), dispatch_id(2), dispatch_id(3)];
     listed(&mut engine, &all, &all[2..]);
     assert_eq!(engine.unlisted.len(), 2);
-    (0..2).for_each(|at| _ = engine.land(all[at]));
+    (0..2).for_each(|at| _ = engine.close(all[at]));
     engine.heartbeat(&Heartbeat { sequence: 3, ..heartbeat(&[]) }, at(300));
     assert_eq!(engine.unlisted.len(), 1, "only the one that is in flight");
 }
@@ -282,7 +287,7 @@ fn what_has_landed_is_not_remembered_as_unlisted() {
 #[test]
 fn what_may_be_published_is_not_published_again_before_workers_could_answer_and_were_heard() {
     let mut engine = recovered(2, 0, DispatchId::before_first_of(Epoch(1)));
-    engine.listen(at(4_000));
+    engine.listen(at(4_000), None);
     // Taking over took long, so the announcement goes out late.
     assert_eq!(published(engine.seal(at(5_000))), []);
     engine.echo(5_500);
@@ -298,4 +303,79 @@ fn what_may_be_published_is_not_published_again_before_workers_could_answer_and_
     engine.echo(9_500);
     assert_eq!(published(engine.seal(at(9_600))), [dispatch_id(1)], "somebody has the other one");
     assert_eq!(engine.violations(), []);
+}
+
+#[test]
+fn a_leader_that_begins_when_the_broker_is_just_back_gives_workers_time_to_return() {
+    let mut engine = recovered(2, 0, dispatch_id(1));
+    engine.listen(at(0), Some(1_000));
+    for second in 1..19 {
+        engine.echo(second * 1_000);
+        assert_eq!(published(engine.seal(at(second * 1_000))), [], "after {second} s");
+    }
+    engine.heartbeat(&heartbeat(&[dispatch_id(1), dispatch_id(2)]), at(18_500));
+    for second in 19..40 {
+        engine.heartbeat(
+            &Heartbeat { sequence: second, ..heartbeat(&[dispatch_id(1), dispatch_id(2)]) },
+            at(second * 1_000),
+        );
+        engine.echo(second * 1_000);
+        assert_eq!(published(engine.seal(at(second * 1_000))), [], "both run");
+    }
+    assert_eq!(engine.workers().count(), 1);
+}
+
+#[test]
+fn a_cancelled_run_that_a_leader_finds_ends_without_a_worker_and_starts_nothing() {
+    for confirmed_through in [DispatchId::before_first_of(Epoch(1)), dispatch_id(2)] {
+        let mut engine = found(2, 0, confirmed_through, true);
+        engine.heartbeat(&heartbeat(&[]), at(100));
+        assert_eq!(published(engine.seal(at(2_000))), [], "nobody may start what is cancelled");
+        assert_eq!(engine.runs().count(), 1, "somebody may execute it");
+        engine.heartbeat(&Heartbeat { sequence: 2, ..heartbeat(&[]) }, at(9_000));
+        assert_eq!(engine.next_deadline_ms(), Some(LEASE_MS));
+        assert_eq!(published(engine.seal(at(LEASE_MS))), []);
+        assert_eq!(engine.runs().count(), 0, "nobody has listed it");
+        assert_eq!(engine.violations(), []);
+    }
+}
+
+fn abandoned(sealed: Option<Sealed>) -> Vec<DispatchId> {
+    let effects = sealed.map(|sealed| sealed.effects).unwrap_or_default();
+    let abandon = |effect| match effect {
+        Effect::Broadcast(backstitch_proto::message::Control::Abandon { dispatches }) => dispatches,
+        _ => Vec::new(),
+    };
+    effects.into_iter().flat_map(abandon).collect()
+}
+
+#[test]
+fn a_dispatch_that_nobody_waits_for_is_named_once_in_a_while_and_not_if_its_run_was_set_aside() {
+    let (closed, set_aside) = (dispatch_id(7), dispatch_id(8));
+    let mut engine = recovered(1, 0, dispatch_id(1));
+    engine.set_aside([set_aside]);
+    engine.seal(at(0));
+    let mut named = Vec::new();
+    for beat in 1..=12 {
+        let heartbeat = Heartbeat { sequence: beat, ..heartbeat(&[closed, set_aside]) };
+        engine.heartbeat(&heartbeat, at(beat * 500));
+        engine.heartbeat(&Heartbeat { worker: WorkerId(Uuid::from_u128(8)), ..heartbeat }, at(beat * 500));
+        named.extend(abandoned(engine.seal(at(beat * 500))));
+    }
+    assert_eq!(named, [closed, closed], "at once, and again after five seconds");
+}
+
+#[test]
+fn of_a_message_that_nobody_takes_there_is_one_copy_on_its_way_at_most() {
+    let mut engine = recovered(1, 0, dispatch_id(1));
+    engine.seal(at(0));
+    let mut copies = Vec::new();
+    for second in 1..=120 {
+        engine.heartbeat(&Heartbeat { sequence: second, ..heartbeat(&[]) }, at(second * 1_000));
+        copies.extend(published(engine.seal(at(second * 1_000))));
+    }
+    assert_eq!(copies, [dispatch_id(1)], "its confirm has not come");
+    engine.confirmed(dispatch_id(1), at(121_000));
+    engine.heartbeat(&Heartbeat { sequence: 121, ..heartbeat(&[]) }, at(137_000));
+    assert_eq!(published(engine.seal(at(137_000))), [dispatch_id(1)]);
 }

@@ -12,9 +12,9 @@
 use backstitch_proto::id::{DispatchId, WorkerId};
 use backstitch_proto::message::Held;
 
-use super::flight::Holder;
 use super::lease::Fate;
 use super::mutation::Mutation;
+use super::open_dispatch::Holder;
 use super::{Engine, Now};
 
 /// Echoes that have to find the intake idle, after which nothing can be on its way; they come once a second.
@@ -36,14 +36,14 @@ impl Engine {
             .iter()
             .filter(|held| now_held.binary_search_by_key(&held.dispatch, |listed| listed.dispatch).is_err());
         for Held { dispatch, .. } in gone {
-            if self.flights.get(dispatch).is_some_and(|flight| flight.holder == Holder::Worker(worker)) {
+            if self.open_dispatches.get(dispatch).is_some_and(|open| open.holder == Holder::Worker(worker)) {
                 let noticed = self.idle_echoes;
                 self.unlisted.push_back(Unlisted { dispatch: *dispatch, worker, noticed });
             }
         }
         // Most land soon, and an intake that is busy for days looks at none of them.
-        if self.unlisted.len() > 2 * self.flights.len() {
-            self.unlisted.retain(|unlisted| self.flights.contains_key(&unlisted.dispatch));
+        if self.unlisted.len() > 2 * self.open_dispatches.len() {
+            self.unlisted.retain(|unlisted| self.open_dispatches.contains_key(&unlisted.dispatch));
         }
     }
 
@@ -57,7 +57,7 @@ impl Engine {
         let over = |unlisted: &mut Unlisted| unlisted.noticed + IDLE_ECHOES <= idle_echoes;
         while let Some(Unlisted { dispatch, worker, .. }) = self.unlisted.pop_front_if(over) {
             let is_held =
-                self.flights.get(&dispatch).is_some_and(|flight| flight.holder == Holder::Worker(worker));
+                self.open_dispatches.get(&dispatch).is_some_and(|open| open.holder == Holder::Worker(worker));
             if is_held && !self.fleet.lists(worker, dispatch) {
                 self.give_up(dispatch, Fate::Lost, now);
             }

@@ -103,15 +103,15 @@ impl Engine {
 
     /// Dispatches that are not closed.
     pub fn dispatches_in_flight(&self) -> usize {
-        self.flights.len()
+        self.open_dispatches.len()
     }
 
     /// The worker queue and the message of a dispatch; `None` once it is closed.
     ///
     /// Messages are made when they are published, so that what waits in the outbox costs a bitmap and no text.
     pub fn message(&self, id: DispatchId) -> Option<(&str, Dispatch)> {
-        let flight = self.flights.get(&id)?;
-        let plan = &self.runs.get(&flight.run)?.assets.get(flight.asset)?.plan;
+        let open = self.open_dispatches.get(&id)?;
+        let plan = &self.runs.get(&open.run)?.assets.get(open.asset)?.plan;
         let task = |ordinal| TaskSpec {
             ordinal,
             key: plan.partitions.key(ordinal).unwrap_or_default(),
@@ -122,25 +122,25 @@ impl Engine {
         };
         let dispatch = Dispatch {
             id,
-            run: flight.run,
+            run: open.run,
             asset: plan.name.to_string(),
-            attempt: flight.attempt,
-            announce_start: flight.announce_start,
-            created_us: flight.created_us,
+            attempt: open.attempt,
+            announce_start: open.announce_start,
+            created_us: open.created_us,
             invocation: plan.invocation.clone(),
-            tasks: flight.remaining.iter().map(task).collect(),
+            tasks: open.remaining.iter().map(task).collect(),
         };
         Some((&plan.queue, dispatch))
     }
 
     /// When a dispatch was decided of which no outcome has come yet, microseconds since the Unix epoch.
-    pub fn unheard_since_us(&self, id: DispatchId) -> Option<i64> {
-        self.flights.get(&id).filter(|flight| !flight.heard).map(|flight| flight.created_us)
+    pub fn unreported_since_us(&self, id: DispatchId) -> Option<i64> {
+        self.open_dispatches.get(&id).filter(|open| !open.has_outcome).map(|open| open.created_us)
     }
 
     /// The `traceparent` of the run that a dispatch belongs to, and how many dispatches this leader has made for it.
     pub fn root_of(&self, id: DispatchId) -> (Option<&str>, u64) {
-        let run = self.flights.get(&id).and_then(|flight| self.runs.get(&flight.run));
+        let run = self.open_dispatches.get(&id).and_then(|open| self.runs.get(&open.run));
         run.map_or((None, 0), |run| (run.record.traceparent.as_deref(), run.dispatched))
     }
 }

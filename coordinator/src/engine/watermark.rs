@@ -56,7 +56,7 @@ impl Engine {
         let through = self.confirmed_through();
         through > self.watermark.through
             && self
-                .flights
+                .open_dispatches
                 .range((Bound::Excluded(self.watermark.through), Bound::Included(through)))
                 .next()
                 .is_some()

@@ -38,7 +38,7 @@ fn a_watermark_that_has_passed_only_closed_dispatches_is_no_reason_for_a_commit(
     let mut engine = engine();
     for task in [1, 2] {
         engine.confirmed(dispatch_id(task), at(5_001));
-        engine.ground(dispatch_id(task));
+        engine.close_cancelled(dispatch_id(task));
     }
     assert!(!engine.has_passed_an_open_dispatch());
     assert!(batch(&mut engine, 5_001).is_some_and(|batch| batch.confirmed_through >= dispatch_id(2)));

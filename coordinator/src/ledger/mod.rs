@@ -50,3 +50,4 @@ pub use read::{
     MostSpent, PAGE_ROWS_MAX, Page, PartitionState, RunFilter, RunSummary, StateSink,
 };
 pub use schema::{PendingMigration, connect, migrate, pending_migrations};
+pub(crate) use sql::{LOST_MESSAGE, failure_kind};

@@ -34,7 +34,7 @@ pub fn bind(definitions: &Definitions, record: RunRecord) -> Result<RunPlan, Sub
         let partitions = partitions_of(definitions, name, now)
             .map_err(|error| fail(format!("asset \"{name}\": {error}")))?;
         let Dependencies { upstreams, waiting } =
-            dependencies(definitions, planned, &partitions, &assets, now)?;
+            dependencies(definitions, &record, &partitions, &assets, now)?;
         let pool = asset.pool.as_ref().map(|used| PoolUse {
             name: used.name.as_str().into(),
             slots: used.slots.get(),
@@ -94,16 +94,18 @@ struct Dependencies {
     waiting: BTreeMap<DateTime<Utc>, PartitionSubset>,
 }
 
-/// `assets` are those of the run before this one, in topological order.
+/// Of the asset that comes after `assets` in the run.
 fn dependencies(
     definitions: &Definitions,
-    planned: &PlannedAsset,
+    record: &RunRecord,
     partitions: &Partitions,
     assets: &[AssetPlan],
     now: DateTime<Utc>,
 ) -> Result<Dependencies, SubmissionError> {
+    let Some(planned) = record.assets.get(assets.len()) else { return Ok(Dependencies::default()) };
     let name = &planned.asset;
     let mut found = Dependencies::default();
+    let later = record.assets.iter().skip(assets.len() + 1);
     for edge in definitions.upstreams(name) {
         let place =
             |problem: String| fail(format!("asset \"{name}\", dependency \"{}\": {problem}", edge.upstream));
@@ -111,6 +113,9 @@ fn dependencies(
             true => Some(assets.len()),
             false => assets.iter().position(|plan| *plan.name == *edge.upstream.as_str()),
         };
+        if later.clone().any(|later| *later.asset == *edge.upstream.as_str()) {
+            return Err(place("it comes later in the run than what needs it".to_owned()));
+        }
         // What is outside of the run is not waited for, but it must exist.
         let upstream = match index {
             Some(index) => assets.get(index).map_or(partitions, |plan| &plan.partitions).clone(),

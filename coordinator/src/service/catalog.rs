@@ -13,11 +13,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::tracing::warn;
 use backstitch_proto::definition::Definitions;
 use backstitch_proto::partition::{NoDynamicKeys, PartitionSubset, Partitions, PartitionsDefinition};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::ledger::{AttemptResult, Batch, Ledger, LedgerError, PartitionState};
 

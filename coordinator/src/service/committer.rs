@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tracing::warn;
 use backstitch_proto::id::Epoch;
+use tracing::warn;
 
 use crate::ledger::{Batch, CommitError, Ledger};
 

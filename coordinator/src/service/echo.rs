@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tracing::debug;
 use backstitch_broker::{Broker, BrokerError, Outgoing, Publisher, Target};
 use backstitch_proto::id::WorkerId;
 use backstitch_proto::message::{HEARTBEAT_QUEUE, Heartbeat, Message};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::debug;
 use uuid::Uuid;
 
 /// Time between two echoes.

@@ -26,6 +26,9 @@ pub enum HandleError {
     /// This process is a standby.
     #[error("this coordinator does not lead")]
     NotLeading,
+    /// The term ended between the request and its answer.
+    #[error("leadership ended before the answer: the request may have been carried out")]
+    Unanswered,
     /// The submission makes no sense.
     #[error(transparent)]
     Submission(SubmissionError),
@@ -240,8 +243,8 @@ impl Handle {
     ) -> Result<T, HandleError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| HandleError::NotLeading)?;
-        // A term that ends before the commit takes its replies with it: the request may have happened or not.
-        answer.await.unwrap_or(Err(HandleError::NotLeading))
+        // A term that ends before the commit takes its replies with it.
+        answer.await.unwrap_or(Err(HandleError::Unanswered))
     }
 
     async fn look<T: Send + 'static>(

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use ::tracing::warn;
-use backstitch_broker::{Acker, Broker, BrokerError, Consumer};
+use backstitch_broker::{Acker, Broker, BrokerError, Consumer, Delivery};
 use backstitch_proto::id::Epoch;
-use backstitch_proto::message::{HEARTBEAT_QUEUE, Heartbeat, Message, REPORT_QUEUE, Report};
+use backstitch_proto::message::{HEARTBEAT_QUEUE, Heartbeat, Message, REPORT_QUEUE, Report, with_causes};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 /// Reports that are unacknowledged at most. They are acknowledged after the commit, so this many are inside one
 /// commit and the next; a report holds up to a thousand outcomes, and up to a megabyte.
@@ -58,43 +58,33 @@ impl Intake {
 
 async fn take_reports(mut consumer: Box<dyn Consumer>, reports: mpsc::Sender<Delivered>) {
     while let Some(delivery) = consumer.next().await {
-        match Report::decode(&delivery.body) {
-            Ok(report) => {
-                let delivered = Delivered { report, bytes: delivery.body.len(), acker: delivery.acker };
-                if reports.send(delivered).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    queue = REPORT_QUEUE,
-                    "dead-lettered a message"
-                );
-                _ = delivery.dead_letter(&error.to_string()).await;
-            }
+        let bytes = delivery.body.len();
+        let Some((report, acker)) = read(delivery, REPORT_QUEUE).await else { continue };
+        if reports.send(Delivered { report, bytes, acker }).await.is_err() {
+            return;
         }
     }
 }
 
 async fn take_heartbeats(mut consumer: Box<dyn Consumer>, heartbeats: mpsc::Sender<Heartbeat>) {
     while let Some(delivery) = consumer.next().await {
-        match Heartbeat::decode(&delivery.body) {
-            Ok(heartbeat) => {
-                // A heartbeat that is lost is followed by the next.
-                _ = delivery.acker.ack().await;
-                if heartbeats.send(heartbeat).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    queue = HEARTBEAT_QUEUE,
-                    "dead-lettered a message"
-                );
-                _ = delivery.dead_letter(&error.to_string()).await;
-            }
+        let Some((heartbeat, acker)) = read(delivery, HEARTBEAT_QUEUE).await else { continue };
+        // A heartbeat that is lost is followed by the next.
+        _ = acker.ack().await;
+        if heartbeats.send(heartbeat).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The message of a delivery. One that cannot be read is dead-lettered, with the reason.
+async fn read<M: Message>(delivery: Delivery, queue: &str) -> Option<(M, Acker)> {
+    match M::decode(&delivery.body) {
+        Ok(message) => Some((message, delivery.acker)),
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, queue, "dead-lettered a message");
+            _ = delivery.dead_letter(&with_causes(&error)).await;
+            None
         }
     }
 }

@@ -32,17 +32,17 @@ mod pinned;
 mod planning;
 mod retention;
 mod room;
+mod spans;
 mod status;
-mod tracing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tracing::{error, info, warn};
 use backstitch_broker::{Broker, BrokerError};
 use backstitch_proto::definition::Definitions;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
 
 pub use audit::audit;
 pub use binding::bind;

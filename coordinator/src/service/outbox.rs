@@ -4,21 +4,23 @@
 //! confirm fails is published again, for as long as the term lasts: its row is committed, so it is owed. Duplicates
 //! are certain over time, and harmless.
 //!
-//! Repetitions go on while the next message waits to be handed over: a publisher gives room in the order in which it was
-//! asked, and whoever is given it must be there to take it, or all who come later wait as well.
+//! Repetitions are polled while the next message waits for the publisher's window: it is handed out in order, so one that
+//! is not polled would block everybody behind it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tracing::{error, warn};
 use backstitch_broker::{Broker, BrokerError, Confirm, Outgoing, Publisher, Target, trace_context};
 use backstitch_proto::id::DispatchId;
-use backstitch_proto::message::{CONTROL_FANOUT, Control, Dispatch, EncodeError, Message, task_queue};
+use backstitch_proto::message::{
+    CONTROL_FANOUT, Control, Dispatch, EncodeError, Message, task_queue, with_causes,
+};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use opentelemetry::Context;
 use tokio::sync::mpsc;
+use tracing::{error, warn};
 
 /// Messages that wait to be handed over.
 const CHANNEL: usize = 256;
@@ -161,7 +163,7 @@ async fn outcome(handed_over: Result<Confirm, BrokerError>) -> Outcome {
         },
         Err(error @ BrokerError::TooLarge { .. }) => {
             error!(error = &error as &dyn std::error::Error, "a dispatch can never be published");
-            Outcome::Never(error.to_string())
+            Outcome::Never(with_causes(&error))
         }
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "publishing again");

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ::tracing::error;
 use backstitch_proto::definition::Definitions;
-use backstitch_proto::id::RunId;
+use backstitch_proto::id::{DispatchId, RunId};
+use tracing::error;
 
 use super::binding;
 use crate::engine::RunPlan;
@@ -38,11 +38,12 @@ impl Pinned {
     }
 }
 
-/// The plan of every live run. Those that cannot be read are taken out of `live`, with their dispatches.
+/// The plan of every live run. Those that cannot be read are taken out of `live`, with their dispatches, which are
+/// returned: workers may be executing them.
 pub(super) async fn plans(
     ledger: &dyn LedgerReads,
     live: &mut LiveState,
-) -> Result<BTreeMap<RunId, RunPlan>, LedgerError> {
+) -> Result<(BTreeMap<RunId, RunPlan>, Vec<DispatchId>), LedgerError> {
     let (mut pinned, mut plans) = (Pinned::default(), BTreeMap::new());
     for run in &live.runs {
         match pinned.plan(ledger, &run.record).await? {
@@ -57,13 +58,13 @@ pub(super) async fn plans(
     }
     let readable: BTreeSet<RunId> = plans.keys().copied().collect();
     live.runs.retain(|run| readable.contains(&run.record.id));
-    live.dispatches.retain(|dispatch| readable.contains(&dispatch.run));
-    Ok(plans)
+    let set_aside = live.dispatches.extract_if(.., |dispatch| !readable.contains(&dispatch.run));
+    let set_aside = set_aside.map(|dispatch| dispatch.id).collect();
+    Ok((plans, set_aside))
 }
 
 #[cfg(test)]
 mod tests {
-    use backstitch_proto::id::DispatchId;
     use backstitch_proto::partition::PartitionSubset;
     use uuid::Uuid;
 
@@ -109,8 +110,9 @@ mod tests {
         ledger.commit(term.epoch(), &batch).await.expect("a commit");
         let mut live = ledger.load_live().await.expect("what is live");
         assert_eq!((live.runs.len(), live.dispatches.len()), (2, 2));
-        let plans = plans(ledger.as_ref(), &mut live).await.expect("plans");
+        let (plans, set_aside) = plans(ledger.as_ref(), &mut live).await.expect("plans");
         assert_eq!(plans.keys().copied().collect::<Vec<_>>(), [good.id]);
+        assert_eq!(set_aside, [DispatchId(2)]);
         assert_eq!((live.runs.len(), live.dispatches.len()), (1, 1));
         term.resign().await;
     }

@@ -118,8 +118,11 @@ pub(super) fn rest_of(
     let now = DateTime::from_timestamp_micros(now_us).unwrap_or_default();
     let mut problems = Vec::new();
     let mut planned = Planned::default();
-    for (at, (before, asset)) in ended.record.assets.iter().zip(&ended.assets).enumerate() {
-        // An asset or a partition that is no longer defined has nothing to retry.
+    // In the order of today, which may have other dependencies. An asset or a partition that is no longer defined has
+    // nothing to retry.
+    for name in catalog.definitions().topological() {
+        let Some(at) = ended.assets.iter().position(|asset| *asset.name == *name.as_str()) else { continue };
+        let (before, asset) = (&ended.record.assets[at], &ended.assets[at]);
         let Some(status) = catalog.asset_at(&asset.name, now) else { continue };
         let rest =
             succeeded.get(at).map_or_else(|| before.targets.clone(), |done| before.targets.difference(done));

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use ::tracing::{info, warn};
 use chrono::{TimeDelta, Utc};
+use tracing::{info, warn};
 
 use crate::ledger::Ledger;
 

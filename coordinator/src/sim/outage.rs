@@ -17,6 +17,11 @@ impl World {
         self.closed_until_ms.is_some()
     }
 
+    /// How long ago the broker came back, if it was ever away.
+    pub(super) fn back_for_ms(&self) -> Option<u64> {
+        self.back_ms.filter(|_| !self.is_closed()).map(|back_ms| self.now.mono_ms - back_ms)
+    }
+
     /// Nothing gets from this worker to the broker or back.
     pub(super) fn is_cut_off(&self, at: usize) -> bool {
         self.is_closed() || (!self.calm && self.workers[at].cut_until_ms > self.now.mono_ms)
@@ -52,6 +57,7 @@ impl World {
     pub(super) fn open_broker_in_time(&mut self) {
         if self.closed_until_ms.is_some_and(|until_ms| self.calm || until_ms <= self.now.mono_ms) {
             self.closed_until_ms = None;
+            self.back_ms = Some(self.now.mono_ms);
             self.note(|| "the broker is back".to_owned());
             for leader in std::iter::once(&mut self.leader).chain(&mut self.stale) {
                 leader.engine_mut().broker_open(true);

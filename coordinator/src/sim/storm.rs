@@ -79,7 +79,7 @@ impl World {
         let (live, plans) = self.ledger.load_live();
         let mut engine = Engine::recover(epoch, self.options, live, plans, true, self.now);
         if self.listens {
-            engine.listen(self.now);
+            engine.listen(self.now, self.back_for_ms());
         }
         engine.broker_open(!self.is_closed());
         let mut old = std::mem::replace(&mut self.leader, SimLeader::new(epoch, engine));

@@ -297,7 +297,7 @@ impl SimWorker {
         self.draining = true;
         let mut dispatches = Vec::new();
         for (dispatch, held) in std::mem::take(&mut self.held) {
-            let reason = if held.started { ReturnReason::Interrupted } else { ReturnReason::Drain };
+            let reason = if held.started { ReturnReason::Interrupted } else { ReturnReason::NotStarted };
             let all_ended = held.done == held.dispatch.tasks.len();
             if !held.unreported.is_empty() {
                 let outcomes = held.unreported;

@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) listens: bool,
     /// The broker is away until then, milliseconds.
     pub(super) closed_until_ms: Option<u64>,
+    /// When it came back last.
+    pub(super) back_ms: Option<u64>,
     /// Some wall clock has jumped.
     pub(super) clock_jumped: bool,
     /// The faults have stopped.
@@ -85,7 +87,7 @@ impl World {
         let listens = rng.permille(750);
         let mut engine = Engine::new(epoch, options);
         if listens {
-            engine.listen(now);
+            engine.listen(now, None);
         }
         let mut world = Self {
             seed,
@@ -107,6 +109,7 @@ impl World {
             task_us: 0,
             listens,
             closed_until_ms: None,
+            back_ms: None,
             clock_jumped: false,
             calm: false,
             options,

@@ -69,6 +69,11 @@ impl Mapper {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Every downstream partition needs every upstream partition.
+    pub fn needs_everything(&self) -> bool {
+        matches!(self.inner.relation, Relation::All)
+    }
+
     /// The upstream partitions that a downstream subset needs: what exists of them, and what does not.
     pub fn upstream_of(&self, downstream: &PartitionSubset) -> Upstream {
         let Inner { relation, missing: policy, upstream, downstream: space } = self.inner.as_ref();

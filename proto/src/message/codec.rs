@@ -171,6 +171,12 @@ pub enum DecodeError {
     },
 }
 
+/// An error with its causes, for places that keep only text.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// The limit makes bincode check every length prefix before it allocates.
 fn wire() -> impl Config {
     bincode::config::standard().with_limit::<BODY_BYTES_MAX>()

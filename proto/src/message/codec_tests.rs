@@ -70,7 +70,7 @@ fn report() -> Report {
                 trace: Some(trace),
                 outcomes: vec![outcome(1, Verdict::Succeeded), outcome(2, failed)],
             },
-            DispatchReport::Returned { dispatch: id, reason: ReturnReason::Drain },
+            DispatchReport::Returned { dispatch: id, reason: ReturnReason::NotStarted },
         ],
     }
 }
@@ -153,9 +153,9 @@ fn report_of_every_variant() -> Report {
         checks: checks.to_vec(),
         ..outcome(300, verdict)
     });
-    let reasons = [ReturnReason::Redelivered, ReturnReason::Drain, ReturnReason::Interrupted];
+    let reasons = [ReturnReason::Redelivered, ReturnReason::NotStarted, ReturnReason::Interrupted];
     let returned = reasons.map(|reason| match reason {
-        ReturnReason::Redelivered | ReturnReason::Drain | ReturnReason::Interrupted => {
+        ReturnReason::Redelivered | ReturnReason::NotStarted | ReturnReason::Interrupted => {
             DispatchReport::Returned { dispatch, reason }
         }
     });

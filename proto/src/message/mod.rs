@@ -15,7 +15,7 @@ mod dispatch;
 mod heartbeat;
 mod report;
 
-pub use codec::{DecodeError, EncodeError, Message};
+pub use codec::{DecodeError, EncodeError, Message, with_causes};
 pub use dispatch::{Dispatch, Executor, Invocation, TaskSpec, Window};
 pub use heartbeat::{Control, Heartbeat, Held};
 pub use report::{

@@ -45,8 +45,8 @@ pub enum ReturnReason {
     /// The broker delivered the message a second time. Whoever had it first may have started it, so only the
     /// coordinator can tell what to do with it.
     Redelivered,
-    /// The worker is shutting down and did not start the tasks.
-    Drain,
+    /// The worker did not start the tasks: it is shutting down, or no slot became free in time.
+    NotStarted,
     /// The worker is shutting down and had to interrupt the tasks.
     Interrupted,
 }

@@ -27,13 +27,19 @@ const FLOOD_BYTES: u64 = 100_000_000 + 6 + 5;
 const OUTPUT_BYTES: u64 = 64 << 10;
 const LEFT_OUT_LINE_BYTES: u64 = 100;
 
-/// Asset, class of the failure, what its message holds, what is kept of its output if that is short.
-const FAILURES: [(&str, &str, &str, Option<&str>); 5] = [
-    ("floods", "exit_1", "exited with status 1", None),
-    ("hangs", "timeout", "longer than its timeout of 1 s", Some("waiting\n")),
-    ("killed", "signal_9", "ended by SIGKILL (9)", Some("before\n")),
-    ("not_found", "not_started", "`no-such-program` was not found: is it installed on the worker", None),
-    ("not_text", "exit_3", "exited with status 3", Some("a\u{fffd}b\n")),
+/// Asset, class of the failure and its code, what its message holds, what is kept of its output if that is short.
+const FAILURES: [(&str, &str, Option<i64>, &str, Option<&str>); 5] = [
+    ("floods", "exit", Some(1), "exited with status 1", None),
+    ("hangs", "timeout", None, "longer than its timeout of 1 s", Some("waiting\n")),
+    ("killed", "signal", Some(9), "ended by SIGKILL (9)", Some("before\n")),
+    (
+        "not_found",
+        "not_started",
+        None,
+        "`no-such-program` was not found: is it installed on the worker",
+        None,
+    ),
+    ("not_text", "exit", Some(3), "exited with status 3", Some("a\u{fffd}b\n")),
 ];
 
 /// `shown` is what `runs show --failed --logs` prints: a run that failed with exactly these attempts.
@@ -43,14 +49,16 @@ fn check(shown: &Value) -> Result<()> {
     ensure!(counts["succeeded"] == 1 && counts["failed"] == 5 && counts["targeted"] == 6, "{counts}");
     let attempts = shown["attempts"].as_array().context("attempts")?;
     ensure!(attempts.len() == FAILURES.len(), "{} attempts failed", attempts.len());
-    for (asset, kind, message, output) in FAILURES {
+    for (asset, kind, code, message, output) in FAILURES {
         let attempt = attempts.iter().find(|attempt| attempt["asset"] == asset).context(asset)?;
         let text = attempt["output"].as_str().unwrap_or_default();
         // A flood is not for a message.
-        let told = format!("{asset}: {} {} {}", attempt["error_kind"], attempt["error"], text.len());
-        ensure!(attempt["result"] == "failed" && attempt["terminal"] == true, "{told}");
-        ensure!(attempt["attempt"] == 1 && attempt["error_kind"] == kind, "{told}");
-        ensure!(attempt["error"].as_str().is_some_and(|error| error.contains(message)), "{told}");
+        let told =
+            format!("{asset}: {} {} {}", attempt["failure_kind"], attempt["failure_message"], text.len());
+        ensure!(attempt["outcome"] == "failed" && attempt["terminal"] == true, "{told}");
+        ensure!(attempt["failure_kind"] == kind && attempt["failure_code"].as_i64() == code, "{told}");
+        ensure!(attempt["attempt"] == 1, "{told}");
+        ensure!(attempt["failure_message"].as_str().is_some_and(|said| said.contains(message)), "{told}");
         let omitted = attempt["output_omitted_bytes"].as_u64().context("a number of bytes")?;
         if asset == "floods" {
             ensure!(text.starts_with("first\nx") && text.ends_with("xlast\n"), "{told}");

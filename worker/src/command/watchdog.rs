@@ -114,6 +114,9 @@ fn start() -> io::Result<State> {
 }
 
 fn lost(error: &io::Error) -> State {
-    warn!(%error, "no watchdog: commands may outlive this worker if it is killed with KILL");
+    warn!(
+        error = error as &dyn std::error::Error,
+        "no watchdog: commands may outlive this worker if it is killed with KILL"
+    );
     State::Missing
 }

@@ -16,7 +16,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut consumer: Box<dyn Consumer>, cl
         match Control::decode(&delivery.body) {
             Ok(control) => obey(&shared, &control),
             // Nothing is lost: what matters is repeated until it took effect.
-            Err(error) => warn!(%error, "a control message cannot be read"),
+            Err(error) => warn!(error = &error as &dyn std::error::Error, "a control message cannot be read"),
         }
         let _ = delivery.acker.ack().await;
     }

@@ -67,13 +67,13 @@ async fn live(
 ) {
     let slot = tokio::select! {
         biased;
-        reason = stop.requested() => return end(shared, dispatch, &dispatch.tasks, reason, ReturnReason::Drain).await,
-        () = shared.draining.cancelled() => return shared.reporter.returned(dispatch.id, ReturnReason::Drain).await,
+        reason = stop.requested() => return end(shared, dispatch, &dispatch.tasks, reason, ReturnReason::NotStarted).await,
+        () = shared.draining.cancelled() => return shared.reporter.returned(dispatch.id, ReturnReason::NotStarted).await,
         // Closed never: the semaphore lives as long as the worker.
         slot = shared.slots.acquire() => slot,
         // Long tasks are in front of it. Another worker may be idle; and a delivery must not stay unacknowledged.
         () = sleep(shared.options.ack_after) => {
-            return shared.reporter.returned(dispatch.id, ReturnReason::Drain).await;
+            return shared.reporter.returned(dispatch.id, ReturnReason::NotStarted).await;
         }
     };
     if dispatch.announce_start {

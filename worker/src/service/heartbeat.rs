@@ -70,7 +70,12 @@ async fn beat(shared: &Shared, publisher: &dyn Publisher, sequence: u64) {
                 let _ = Acker::ack_all(ackers).await;
             }
         }
-        Ok(Err(error)) => debug!(%error, sequence, "a heartbeat was not sent"),
+        Ok(Err(error)) => {
+            debug!(
+                error = &*error as &(dyn std::error::Error + 'static),
+                sequence, "a heartbeat was not sent"
+            );
+        }
         Err(_) => debug!(sequence, "a heartbeat was not confirmed in time"),
     }
 }

@@ -1,10 +1,9 @@
 //! Deliveries come in: read, judged, held.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use backstitch_broker::{Broker, Consumer, Delivery};
-use backstitch_proto::message::{Dispatch, Message, ReturnReason};
+use backstitch_proto::message::{Dispatch, Message, ReturnReason, with_causes};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -85,10 +84,7 @@ async fn receive(shared: &Arc<Shared>, delivery: Delivery) {
 
 /// The dispatch in `body`, or the reason why there is none.
 fn read(body: &[u8]) -> Result<Dispatch, String> {
-    let dispatch = Dispatch::decode(body).map_err(|error| match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    })?;
+    let dispatch = Dispatch::decode(body).map_err(|error| with_causes(&error))?;
     if dispatch.tasks.is_empty() {
         return Err("a dispatch without tasks".to_owned());
     }

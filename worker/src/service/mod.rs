@@ -169,7 +169,7 @@ impl Lines {
         loop {
             match Self::try_open(options, broker).await {
                 Err(error) if !error.is_permanent() => {
-                    warn!(%error, "the broker is not available yet");
+                    warn!(error = &error as &dyn std::error::Error, "the broker is not available yet");
                     sleep(START_PAUSE).await;
                 }
                 opened => return opened.map_err(WorkerError::Broker),

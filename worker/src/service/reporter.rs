@@ -126,7 +126,10 @@ async fn publish(publisher: &dyn Publisher, report: &Report) -> bool {
         Err(error) => {
             // Cannot be as long as the estimates hold. Its dispatches are no longer listed in heartbeats then, and the
             // coordinator sends them again.
-            error!(%error, "a report cannot be written; its outcomes are lost");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "a report cannot be written; its outcomes are lost"
+            );
             return true;
         }
     };
@@ -151,7 +154,10 @@ async fn publish(publisher: &dyn Publisher, report: &Report) -> bool {
             Err(BrokerError::Closed) => return false,
             Err(error) => error.into(),
         };
-        warn!(%error, "a report was not confirmed and is sent again");
+        warn!(
+            error = &*error as &(dyn std::error::Error + 'static),
+            "a report was not confirmed and is sent again"
+        );
         sleep(pause).await;
         pause = (pause * 2).min(BACKOFF.1);
     }

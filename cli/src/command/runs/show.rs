@@ -109,16 +109,16 @@ fn facts(run: &RunView) -> String {
 
 fn attempt_text(attempt: &AttemptView) -> String {
     let partition = attempt.partition.as_deref().map_or(String::new(), |key| format!(" {key}"));
-    let again = if attempt.result == "failed" && !attempt.terminal { ", tried again" } else { "" };
+    let again = if attempt.outcome == "failed" && !attempt.terminal { ", tried again" } else { "" };
     let time = (attempt.finished_at - attempt.started_at).to_std().map(elapsed).unwrap_or_default();
     let mut text = format!(
         "{}{partition}, attempt {}: {}{again} after {time}, {}\n",
         attempt.asset,
         attempt.attempt,
-        attempt.result,
+        attempt.outcome,
         instant(attempt.finished_at)
     );
-    for part in [&attempt.error, &attempt.error_detail].into_iter().flatten() {
+    for part in [&attempt.failure_message, &attempt.failure_detail].into_iter().flatten() {
         text.push_str(&indented(part));
     }
     if let Some(output) = &attempt.output {

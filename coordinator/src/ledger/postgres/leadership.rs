@@ -129,11 +129,15 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
     }
 }
 
-/// Raises the epoch, which deposes every earlier leader.
+/// Raises the epoch, which deposes every earlier leader. It is at least the minute of the term's beginning, counted from
+/// 2026: a ledger that was set back to a backup, or made anew beside workers of another, repeats no epoch, and so no
+/// dispatch. Counted minutes end in 2041, far below the largest epoch.
 async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Result<Epoch, LedgerError> {
     const DOING: &str = "beginning a term of leadership";
-    const BEGIN: &str = "WITH term AS (UPDATE leadership SET epoch = epoch + 1, name = $1, api_address = $2, \
-        since_us = $3 RETURNING epoch) \
+    const BEGIN: &str = "WITH term AS (UPDATE leadership SET name = $1, api_address = $2, since_us = $3, \
+        epoch = greatest(epoch + 1, least(8000000, \
+            (extract(epoch FROM clock_timestamp() - '2026-01-01T00:00:00Z'::timestamptz) / 60)::bigint)) \
+        RETURNING epoch) \
         INSERT INTO lease (singleton, epoch, backend_pid, renewed_at) \
         SELECT 1, epoch, pg_backend_pid(), clock_timestamp() FROM term \
         ON CONFLICT (singleton) DO UPDATE SET epoch = excluded.epoch, backend_pid = excluded.backend_pid, \
@@ -185,7 +189,9 @@ async fn keep_term(
         match tokio::time::timeout(LEASE, renewal).await {
             Ok(Ok(renewed)) if renewed.rows_affected() == 1 => continue,
             Ok(Ok(_)) => tracing::warn!(%epoch, "another coordinator leads"),
-            Ok(Err(error)) => tracing::warn!(%epoch, %error, "lost the session that holds leadership"),
+            Ok(Err(error)) => {
+                tracing::warn!(%epoch, error = &error as &dyn std::error::Error, "lost the session that holds leadership");
+            }
             Err(_) => tracing::warn!(%epoch, "the ledger does not answer: giving up leadership"),
         }
         lost.cancel();
@@ -201,7 +207,7 @@ async fn keep_term(
     };
     if let Ok(Err(error)) = tokio::time::timeout(LEASE, released).await {
         // The server releases the lock with the session.
-        tracing::warn!(%epoch, %error, "could not resign politely");
+        tracing::warn!(%epoch, error = &error as &dyn std::error::Error, "could not resign politely");
     }
 }
 

@@ -33,12 +33,16 @@ impl FailureColumns<'_> {
     /// The failure of a task whose last attempt was lost with its worker.
     pub(in crate::ledger) fn lost() -> Self {
         let (kind, code) = failure_kind(FailureKind::WorkerLost);
-        let message = Cow::Borrowed("the worker died or fell silent while it ran the task");
+        let message = Cow::Borrowed(LOST_MESSAGE);
         Self { kind, code, retryable: None, message, detail: None }
     }
 }
 
-fn failure_kind(kind: FailureKind) -> (&'static str, Option<i32>) {
+/// What is said of an attempt that was lost with its worker.
+pub(crate) const LOST_MESSAGE: &str = "the worker died or fell silent while it ran the task";
+
+/// The class of a failure, and the status or the signal that it came with: in columns and in the API.
+pub(crate) fn failure_kind(kind: FailureKind) -> (&'static str, Option<i32>) {
     match kind {
         FailureKind::NotStarted => ("not_started", None),
         FailureKind::Exit(status) => ("exit", Some(status)),

@@ -15,6 +15,7 @@ mod writes;
 
 pub(super) use answers::answers;
 pub(super) use columns::{AttemptColumns, FailureColumns, status_name};
+pub(crate) use columns::{LOST_MESSAGE, failure_kind};
 pub(super) use conflict::{failed, materialized};
 
 /// The shared statements for Postgres.

@@ -20,9 +20,10 @@ pub(super) async fn lead(
     candidate: &Candidate,
 ) -> Result<Term, LedgerError> {
     let file = lock(database)?;
+    // As in Postgres: no less than the minutes since 2026.
     let epoch: i64 = sqlx::query_scalar(
-        "UPDATE leadership SET epoch = epoch + 1, name = $1, api_address = $2, since_us = $3, held = TRUE \
-         RETURNING epoch",
+        "UPDATE leadership SET name = $1, api_address = $2, since_us = $3, held = TRUE, \
+         epoch = max(epoch + 1, min(8000000, (unixepoch() - unixepoch('2026-01-01')) / 60)) RETURNING epoch",
     )
     .bind(&candidate.name)
     .bind(&candidate.api_address)
@@ -42,7 +43,10 @@ pub(super) async fn lead(
             sqlx::query("UPDATE leadership SET held = FALSE WHERE epoch = $1").bind(epoch).execute(&writer);
         if let Err(error) = resigned.await {
             // The lock tells the truth; the row is for people.
-            tracing::warn!(%error, "could not record the end of the term of leadership");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not record the end of the term of leadership"
+            );
         }
         drop(file);
         released.cancel();

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::tracing::{Instrument, Span, error, info, info_span};
 use backstitch_broker::Acker;
+use backstitch_proto::message::with_causes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument, Span, error, info, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{Leader, OBSERVE_EVERY, micros};
@@ -17,12 +18,12 @@ use crate::service::catalog::{self, Change};
 use crate::service::handle::Progress;
 use crate::service::metrics::BatchSize;
 use crate::service::outbox::Parcel;
-use crate::service::tracing::dispatch_span;
+use crate::service::spans::dispatch_span;
 use crate::service::{TermError, committer};
 
 /// What waits for a commit besides the effects of the engine.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct AfterCommit {
     /// Size of the reports whose effect is in the batch.
     pub(super) bytes: usize,
     /// To acknowledge them.
@@ -41,7 +42,7 @@ pub(super) struct Committing {
     /// What the catalog has to learn once the batch is durable.
     changes: Vec<Change>,
     effects: Vec<Effect>,
-    waiting: Waiting,
+    after_commit: AfterCommit,
     size: BatchSize,
     since: Instant,
 }
@@ -56,20 +57,20 @@ pub(super) async fn commit_done(committing: &mut Option<Committing>) -> Result<(
 
 impl Leader<'_> {
     /// Starts the next commit if none is under way.
-    pub(super) fn turn(&mut self) -> Result<(), TermError> {
+    pub(super) fn start_commit(&mut self) -> Result<(), TermError> {
         if self.committing.is_some() {
             return Ok(());
         }
         let Some(Sealed { batch, effects }) = self.engine.seal(self.clock.now()) else {
-            let waiting = std::mem::take(&mut self.waiting);
-            if !waiting.ackers.is_empty() {
+            let after_commit = std::mem::take(&mut self.after_commit);
+            if !after_commit.ackers.is_empty() {
                 // These reports changed nothing: there is nothing to wait for.
-                tokio::spawn(async move { _ = Acker::ack_all(waiting.ackers).await });
+                tokio::spawn(async move { _ = Acker::ack_all(after_commit.ackers).await });
             }
-            waiting.replies.into_iter().for_each(|reply| reply());
+            after_commit.replies.into_iter().for_each(|reply| reply());
             return Ok(());
         };
-        let waiting = std::mem::take(&mut self.waiting);
+        let after_commit = std::mem::take(&mut self.after_commit);
         let changes = catalog::changes(&batch);
         let size = BatchSize::of(&batch);
         let done: BoxFuture<'static, _> = if batch.is_empty() {
@@ -93,14 +94,15 @@ impl Leader<'_> {
             }
             .boxed()
         };
-        self.committing = Some(Committing { done, changes, effects, waiting, size, since: Instant::now() });
+        self.committing =
+            Some(Committing { done, changes, effects, after_commit, size, since: Instant::now() });
         Ok(())
     }
 
     /// The batch is durable: what waited for that happens now.
     pub(super) fn committed(&mut self, result: Result<(), (CommitError, Batch)>) -> Result<(), TermError> {
         let Some(committed) = self.committing.take() else { return Ok(()) };
-        let Committing { changes, effects, waiting, size, since, .. } = committed;
+        let Committing { changes, effects, after_commit, size, since, .. } = committed;
         match result {
             Ok(()) => {}
             Err((CommitError::Deposed { .. }, _)) => return Err(TermError::Deposed),
@@ -110,30 +112,30 @@ impl Leader<'_> {
         self.metrics.committed(&size, took);
         self.room.committed(size.attempts, took);
         self.engine.flow(self.room.flow_tasks());
-        if self.observed.elapsed() >= OBSERVE_EVERY {
+        if self.gauges_updated.elapsed() >= OBSERVE_EVERY {
             self.observe();
         }
         self.catalog.apply(changes);
-        for command in std::mem::take(&mut self.unplanned) {
+        for command in std::mem::take(&mut self.awaiting_commit) {
             self.command(command);
         }
-        if !waiting.ackers.is_empty() {
-            tokio::spawn(async move { _ = Acker::ack_all(waiting.ackers).await });
+        if !after_commit.ackers.is_empty() {
+            tokio::spawn(async move { _ = Acker::ack_all(after_commit.ackers).await });
         }
-        waiting.replies.into_iter().for_each(|reply| reply());
+        after_commit.replies.into_iter().for_each(|reply| reply());
         let now_us = self.clock.now().wall_us;
-        waiting
+        after_commit
             .starts_us
             .iter()
             .for_each(|start_us| self.metrics.recorded(micros(now_us.saturating_sub(*start_us))));
-        self.owed.extend(effects);
+        self.pending_effects.extend(effects);
         self.perform();
         Ok(())
     }
 
     /// Performs what is owed, as far as the outbox takes it: a broker that is away must not hold the leader up.
     pub(super) fn perform(&mut self) {
-        while let Some(effect) = self.owed.pop_front() {
+        while let Some(effect) = self.pending_effects.pop_front() {
             if let Effect::Finished { run, status } = effect {
                 info!(%run, ?status, "run finished");
                 self.coordinator.handle.progressed(Progress::Finished { run, status });
@@ -141,7 +143,7 @@ impl Leader<'_> {
             }
             // The outbox ends only with the term.
             let Ok(permit) = self.outbox.clone().try_reserve_owned() else {
-                return self.owed.push_front(effect);
+                return self.pending_effects.push_front(effect);
             };
             if let Some(parcel) = self.parcel(&effect) {
                 permit.send(parcel);
@@ -161,7 +163,7 @@ impl Leader<'_> {
                 let (traceparent, number) = self.engine.root_of(*id);
                 let span = dispatch_span(&dispatch, traceparent, number);
                 let made = Parcel::dispatch(queue, &dispatch, &span.context());
-                made.map_err(|error| self.engine.unpublishable(*id, &error.to_string(), self.clock.now()))
+                made.map_err(|error| self.engine.unpublishable(*id, &with_causes(&error), self.clock.now()))
                     .ok()
             }
             // A handful of ids: it always fits into a message.

@@ -1,4 +1,9 @@
 //! One term of leadership: the loop that owns the engine.
+//!
+//! Every input (a request, a report, a heartbeat, a receipt of the outbox, the end of a commit, the time) goes through one
+//! `select!`, so the engine needs no lock. Three things wait, each in a queue of its own: effects for room in the outbox,
+//! requests for the catalog, and requests that plan for the commit under way. The loop waits for ledger and broker
+//! nowhere else, except to ask for the newest epoch when a report names a later one than its own.
 
 mod clock;
 mod commits;
@@ -8,7 +13,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::tracing::info;
 use backstitch_broker::{ConnectionState, Topology};
 use backstitch_proto::id::Epoch;
 use backstitch_proto::message::{DispatchReport, Heartbeat, Report};
@@ -16,9 +20,10 @@ use chrono::Utc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::info;
 
 use self::clock::Clock;
-use self::commits::{Committing, Waiting};
+use self::commits::{AfterCommit, Committing};
 use super::catalog::{Catalog, Reading};
 use super::command::Command;
 use super::echo::Echo;
@@ -26,7 +31,7 @@ use super::intake::{Delivered, Intake};
 use super::metrics::Metrics;
 use super::outbox::{self, Parcel, Receipt};
 use super::room::Room;
-use super::tracing::record_spans;
+use super::spans::record_spans;
 use super::{COMMANDS_MAX, Coordinator, TermError, pinned, planning};
 use crate::engine::{Effect, Engine};
 use crate::ledger::{Ledger, LedgerError, Term};
@@ -47,19 +52,19 @@ struct Leader<'a> {
     echo: Echo,
     outbox: mpsc::Sender<Parcel>,
     receipts: mpsc::Receiver<Receipt>,
-    waiting: Waiting,
+    after_commit: AfterCommit,
     committing: Option<Committing>,
-    /// Effects of what is committed that are not performed yet; each dispatch in flight has one at most.
-    owed: VecDeque<Effect>,
+    /// Effects of what is committed that are not performed yet: of each open dispatch one at most.
+    pending_effects: VecDeque<Effect>,
     room: Room,
     metrics: Metrics,
     /// When gauges were brought in step last.
-    observed: Instant,
+    gauges_updated: Instant,
     /// What the catalog waits for, and the requests that wait for the catalog.
-    reading: Option<AbortOnDropHandle<Result<Reading, LedgerError>>>,
-    deferred: Vec<Command>,
+    catalog_load: Option<AbortOnDropHandle<Result<Reading, LedgerError>>>,
+    awaiting_catalog: Vec<Command>,
     /// Requests that wait for the commit under way.
-    unplanned: Vec<Command>,
+    awaiting_commit: Vec<Command>,
 }
 
 /// Leads until the term is lost, or until `shutdown` fires.
@@ -79,17 +84,18 @@ pub(super) async fn lead(
     let mut broker_state = leader.coordinator.broker.state();
     leader.note_broker(&mut broker_state);
     loop {
-        leader.turn()?;
+        leader.start_commit()?;
         // Outside of everything that asks the ledger or the broker, which may never answer.
         tokio::select! {
             () = shutdown.cancelled() => return leader.finish().await,
             () = lost.cancelled() => return Err(TermError::Deposed),
-            taken = leader.take_in(&mut broker_state) => taken?,
+            taken = leader.wait_for_input(&mut broker_state) => taken?,
         }
     }
 }
 
-/// Whether the ledger knows of no later term: then what speaks of one is older than a ledger that was set back.
+/// Whether the ledger knows of no later term: then what speaks of one is older than a ledger that was set back. A ledger
+/// that does not answer counts as a later term: to give up is always safe.
 async fn is_newest(ledger: Arc<dyn Ledger>, epoch: Epoch) -> bool {
     let leader = ledger.leader().await;
     leader.is_ok_and(|leader| leader.is_some_and(|leader| leader.epoch == epoch))
@@ -122,7 +128,8 @@ impl<'a> Leader<'a> {
         let clock = Clock::default();
         let (catalog, reading) = Catalog::begin(&coordinator.definitions, Utc::now());
         let mut live = ledger.load_live().await.map_err(TermError::Ledger)?;
-        let plans = pinned::plans(ledger.as_ref(), &mut live).await.map_err(TermError::Ledger)?;
+        let (plans, set_aside) =
+            pinned::plans(ledger.as_ref(), &mut live).await.map_err(TermError::Ledger)?;
         let mut queues: Vec<String> = planning::queues(&coordinator.definitions);
         queues.extend(plans.values().flat_map(|plan| &plan.assets).map(|asset| asset.queue.to_string()));
         let broker = &coordinator.broker;
@@ -131,12 +138,14 @@ impl<'a> Leader<'a> {
         let options = coordinator.options.engine;
         let mut engine = Engine::recover(epoch, options, live, plans, broker.survives_restart(), clock.now());
         let intake = Intake::open(broker, epoch).await.map_err(TermError::Broker)?;
-        engine.listen(clock.now());
+        let back_for_ms = broker.restored_at().map(|at| at.elapsed().as_millis() as u64);
+        engine.listen(clock.now(), back_for_ms);
+        engine.set_aside(set_aside);
         let echo = Echo::start(broker, move || clock.now().mono_ms).await.map_err(TermError::Broker)?;
         let (outbox, receipts) = outbox::open(broker).await.map_err(TermError::Broker)?;
         let from = Arc::clone(&coordinator.ledger);
         let reading = tokio::spawn(async move { reading.finish(from.as_ref()).await });
-        let waiting = Waiting::default();
+        let after_commit = AfterCommit::default();
         let metrics = Metrics::new(&opentelemetry::global::meter("backstitch"));
         Ok(Self {
             coordinator,
@@ -148,60 +157,62 @@ impl<'a> Leader<'a> {
             echo,
             outbox,
             receipts,
-            waiting,
+            after_commit,
             committing: None,
-            owed: VecDeque::new(),
+            pending_effects: VecDeque::new(),
             room: Room::default(),
             metrics,
-            observed: Instant::now(),
-            reading: Some(AbortOnDropHandle::new(reading)),
-            deferred: Vec::new(),
-            unplanned: Vec::new(),
+            gauges_updated: Instant::now(),
+            catalog_load: Some(AbortOnDropHandle::new(reading)),
+            awaiting_catalog: Vec::new(),
+            awaiting_commit: Vec::new(),
         })
     }
 
     /// The catalog is complete: whoever waited for it has their turn.
     fn catalog_read(&mut self, read: Result<Reading, LedgerError>) -> Result<(), TermError> {
         self.catalog.take_in(read.map_err(TermError::Ledger)?);
-        for command in std::mem::take(&mut self.deferred) {
+        for command in std::mem::take(&mut self.awaiting_catalog) {
             self.command(command);
         }
         Ok(())
     }
 
-    /// The next commit may hold one more report. Somebody who waits for it does not wait for those that come later.
+    /// The next commit may hold one more report. Once a user waits for it, it takes no more and stays short.
     fn has_room(&self) -> bool {
-        self.unplanned.is_empty()
-            && self.waiting.replies.is_empty()
-            && self.room.takes(self.engine.pending_attempts(), self.waiting.bytes)
+        self.awaiting_commit.is_empty()
+            && self.after_commit.replies.is_empty()
+            && self.room.takes(self.engine.pending_attempts(), self.after_commit.bytes)
     }
 
-    /// Waits for something to happen, and takes it in with what else has arrived. What is dropped in the middle has
-    /// taken no report that the engine does not know: the broker gives it to the successor.
-    async fn take_in(
+    /// Waits for something to happen, and takes it in with what else has arrived. Cancel-safe: a report that never reached
+    /// the engine is not acknowledged, so the broker delivers it again.
+    async fn wait_for_input(
         &mut self,
         broker_state: &mut watch::Receiver<ConnectionState>,
     ) -> Result<(), TermError> {
-        let wake = self.clock.at(self.engine.next_deadline_ms());
+        // Nothing is decided while a commit is under way; its end is what the loop waits for then.
+        let deadline_ms = self.engine.next_deadline_ms().filter(|_| self.committing.is_none());
+        let wake = self.clock.at(deadline_ms);
         let room = self.has_room();
         tokio::select! {
             committed = commits::commit_done(&mut self.committing) => self.committed(committed)?,
-            Some(command) = self.coordinator.commands.recv(), if self.deferred.len() + self.unplanned.len() < COMMANDS_MAX => {
+            Some(command) = self.coordinator.commands.recv(), if self.awaiting_catalog.len() + self.awaiting_commit.len() < COMMANDS_MAX => {
                 self.command(command);
             }
-            read = reading_done(&mut self.reading) => self.catalog_read(read)?,
+            read = reading_done(&mut self.catalog_load) => self.catalog_read(read)?,
             Some(delivered) = self.intake.reports.recv(), if room => self.report(delivered).await?,
             Some(heartbeat) = self.intake.heartbeats.recv() => self.heartbeat(&heartbeat),
-            Some(receipt) = self.receipts.recv() => self.received(receipt),
-            () = room_in(&self.outbox), if !self.owed.is_empty() => self.perform(),
+            Some(receipt) = self.receipts.recv() => self.on_receipt(receipt),
+            () = room_in(&self.outbox), if !self.pending_effects.is_empty() => self.perform(),
             Ok(()) = broker_state.changed() => self.note_broker(broker_state),
             () = wake => {}
         }
-        self.take_what_is_there().await
+        self.drain_inputs().await
     }
 
     /// Takes everything that has arrived, so that it goes into one commit.
-    async fn take_what_is_there(&mut self) -> Result<(), TermError> {
+    async fn drain_inputs(&mut self) -> Result<(), TermError> {
         for _ in 0..INPUTS_PER_TURN {
             let mut taken = false;
             if self.has_room()
@@ -211,7 +222,7 @@ impl<'a> Leader<'a> {
                 taken = true;
             }
             if let Ok(receipt) = self.receipts.try_recv() {
-                self.received(receipt);
+                self.on_receipt(receipt);
                 taken = true;
             }
             if let Ok(heartbeat) = self.intake.heartbeats.try_recv() {
@@ -233,24 +244,24 @@ impl<'a> Leader<'a> {
             // Not acknowledged, so the broker gives it to the successor.
             return Err(TermError::Deposed);
         }
-        self.waiting.bytes += bytes;
-        self.waiting.spans.extend(record_spans(&report));
-        self.time(&report);
+        self.after_commit.bytes += bytes;
+        self.after_commit.spans.extend(record_spans(&report));
+        self.measure(&report);
         self.engine.report(report, self.clock.now());
-        self.waiting.ackers.push(acker);
+        self.after_commit.ackers.push(acker);
         Ok(())
     }
 
     /// Takes the times of a report. Clocks of workers may be ahead of ours: then the wait counts as none.
-    fn time(&mut self, report: &Report) {
+    fn measure(&mut self, report: &Report) {
         self.metrics.reported();
         for news in &report.dispatches {
             let DispatchReport::Outcomes { dispatch, outcomes, .. } = news else { continue };
             let Some(first) = outcomes.first() else { continue };
-            if let Some(decided_us) = self.engine.unheard_since_us(*dispatch) {
+            if let Some(decided_us) = self.engine.unreported_since_us(*dispatch) {
                 self.metrics.started(micros(first.started_us.saturating_sub(decided_us)));
             }
-            self.waiting.starts_us.push(first.started_us);
+            self.after_commit.starts_us.push(first.started_us);
         }
     }
 
@@ -265,17 +276,17 @@ impl<'a> Leader<'a> {
             None if Echo::is_foreign(heartbeat) => {}
             None => self.engine.heartbeat(heartbeat, self.clock.now()),
         }
-        if self.observed.elapsed() >= OBSERVE_EVERY {
+        if self.gauges_updated.elapsed() >= OBSERVE_EVERY {
             self.observe();
         }
     }
 
     fn observe(&mut self) {
-        self.observed = Instant::now();
+        self.gauges_updated = Instant::now();
         self.metrics.observe(&self.engine);
     }
 
-    fn received(&mut self, receipt: Receipt) {
+    fn on_receipt(&mut self, receipt: Receipt) {
         let now = self.clock.now();
         match receipt {
             Receipt::Confirmed(id) => self.engine.confirmed(id, now),

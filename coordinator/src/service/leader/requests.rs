@@ -11,13 +11,13 @@ use crate::service::planning::{self, Planned};
 
 impl Leader<'_> {
     pub(super) fn command(&mut self, command: Command) {
-        if self.reading.is_some() && command.needs_catalog() {
-            return self.deferred.push(command);
+        if self.catalog_load.is_some() && command.needs_catalog() {
+            return self.awaiting_catalog.push(command);
         }
         // Others may read in the ledger what the commit under way has done, before the catalog hears of it: who has seen
         // that a run succeeded must not have it planned again. What is planned could not be committed earlier anyway.
         if self.committing.is_some() && command.plans() {
-            return self.unplanned.push(command);
+            return self.awaiting_commit.push(command);
         }
         let now = self.clock.now();
         match command {
@@ -115,7 +115,7 @@ impl Leader<'_> {
     /// Success is only said once it is durable; a refusal is true at once.
     fn reply_when_durable<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Result<T, HandleError>) {
         match answer {
-            Ok(answer) => self.waiting.replies.push(Box::new(move || _ = reply.send(Ok(answer)))),
+            Ok(answer) => self.after_commit.replies.push(Box::new(move || _ = reply.send(Ok(answer)))),
             Err(refusal) => _ = reply.send(Err(refusal)),
         }
     }

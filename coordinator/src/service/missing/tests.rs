@@ -209,3 +209,29 @@ fn a_retry_under_definitions_that_have_become_stricter_is_refused_as_a_submissio
     let Err(refused) = retry(&project("{kind: time_window}")) else { panic!("the day does not exist") };
     assert!(refused.to_string().contains("need partitions of \"daily\" that do not exist"), "{refused}");
 }
+
+#[test]
+fn a_retry_runs_in_the_order_of_dependencies_that_were_added_since() {
+    let project = |of_a: &str| {
+        let text = format!("assets: {{a: {{command: [x]{of_a}}}, b: {{command: [x]}}}}");
+        Arc::new(Definitions::from_yaml("backstitch.yaml", &text).expect("a valid project"))
+    };
+    let (before, after) = (project(""), project(", deps: [b]"));
+    let at = NOON.parse().expect("a time");
+    let submission = Submission { assets: Some("*".to_owned()), ..Submission::default() };
+    let mut catalog = Catalog::empty(&before, at);
+    let planned = planning::plan(&submission, &mut catalog, at_us(NOON)).expect("a plan");
+    let record = planning::record(&submission, planned.assets, &catalog, at_us(NOON));
+    let ended = binding::bind(&before, record.clone()).expect("bound");
+    assert_eq!(ended.assets.iter().map(|asset| &*asset.name).collect::<Vec<_>>(), ["a", "b"]);
+
+    let mut catalog = Catalog::empty(&after, at);
+    let rest = planning::rest_of(&ended, &[], &mut catalog, at_us(NOON)).expect("a plan");
+    let again = planning::record(&submission, rest.assets, &catalog, at_us(NOON));
+    let again = binding::bind(&after, again).expect("bound");
+    assert_eq!(again.assets.iter().map(|asset| &*asset.name).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(again.assets[1].upstreams.len(), 1, "it waits for what it needs");
+
+    let disordered = binding::bind(&after, record).expect_err("the order of before");
+    assert!(disordered.to_string().contains("comes later in the run than what needs it"), "{disordered}");
+}

@@ -132,7 +132,7 @@ async fn a_running_dispatch_is_handed_to_its_lease_and_a_waiting_one_to_somebody
     world.send(&dispatch(2, &["slow"])).await;
     // One delivery may be unacknowledged, so the second one comes only when the first is acknowledged.
     world.heartbeat(|heartbeat| heartbeat.held.len() == 2).await;
-    let expected = DispatchReport::Returned { dispatch: DispatchId(2), reason: ReturnReason::Drain };
+    let expected = DispatchReport::Returned { dispatch: DispatchId(2), reason: ReturnReason::NotStarted };
     assert_eq!(world.next_news().await, expected);
     gate.add_permits(1);
     assert_eq!(world.next_outcomes().await, (1, vec![(0, Verdict::Succeeded)]));

@@ -60,7 +60,7 @@ async fn a_draining_worker_hands_back_what_waits_and_finishes_what_runs() {
     let mut world = World::new().await;
     let (worker, gate) = one_runs_one_waits(&mut world, options()).await;
     worker.shutdown.cancel();
-    assert_eq!(world.next_news().await, returned(2, ReturnReason::Drain));
+    assert_eq!(world.next_news().await, returned(2, ReturnReason::NotStarted));
     let draining = world.heartbeat(|heartbeat| heartbeat.draining && heartbeat.held.len() == 1).await;
     assert!(draining.held[0].started);
     world.send(&dispatch(3, &["slow"])).await;
@@ -82,8 +82,10 @@ async fn what_does_not_fit_into_the_drain_grace_is_interrupted_and_handed_back()
     let (worker, _gate) = one_runs_one_waits(&mut world, options).await;
     worker.stop().await;
     let mut news = [world.next_news().await, world.next_news().await];
-    news.sort_by_key(|news| matches!(news, DispatchReport::Returned { reason: ReturnReason::Drain, .. }));
-    assert_eq!(news, [returned(1, ReturnReason::Interrupted), returned(2, ReturnReason::Drain)]);
+    news.sort_by_key(|news| {
+        matches!(news, DispatchReport::Returned { reason: ReturnReason::NotStarted, .. })
+    });
+    assert_eq!(news, [returned(1, ReturnReason::Interrupted), returned(2, ReturnReason::NotStarted)]);
     world.assert_queue_is_empty().await;
 }
 

@@ -12,7 +12,7 @@ use backstitch_proto::partition::PartitionSubset;
 /// Where it is decides nothing about its results: the first outcome of each task under this dispatch counts,
 /// wherever the message was thought to be.
 #[derive(Clone, Debug)]
-pub(super) struct Flight {
+pub(super) struct OpenDispatch {
     pub(super) run: RunId,
     pub(super) asset: usize,
     pub(super) attempt: u16,
@@ -25,7 +25,7 @@ pub(super) struct Flight {
     /// Execution has begun, as far as is known.
     pub(super) started: bool,
     /// An outcome of it has come.
-    pub(super) heard: bool,
+    pub(super) has_outcome: bool,
     pub(super) holder: Holder,
     /// When it was made, microseconds since the Unix epoch.
     pub(super) created_us: i64,
@@ -41,9 +41,9 @@ pub(super) enum Holder {
         /// Since when.
         since_ms: u64,
     },
-    /// A worker that was never heard to have it: another one got the message again since this time (milliseconds of
-    /// the clock of leases). Either it died, or the broker did and it has not come back yet.
-    Unheard {
+    /// Some worker that no heartbeat has named: the broker delivered the message again, to another one, at this time
+    /// (milliseconds of the clock of leases). Either it died, or the broker did and it has not come back yet.
+    Unidentified {
         /// Since when.
         since_ms: u64,
     },

@@ -14,8 +14,8 @@
 //! After a gap the clock stands still for a while: what made the leader deaf has thrown the workers out as well, and
 //! they need as long to come back as it may have needed itself. However often it happens, it costs no lease.
 
-use super::flight::Holder;
 use super::mutation::Mutation;
+use super::open_dispatch::Holder;
 use super::{Engine, Now};
 
 /// The longest gap between echoes that counts, milliseconds. Three echoes: less than that is a slow line, not deafness.
@@ -27,7 +27,7 @@ const RETURN_MS: u64 = 20_000;
 
 /// How far the leader has heard.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hearing {
+pub(super) struct LeaseClock {
     /// When the newest echo that came back was sent, milliseconds of the engine's clock.
     echoed_ms: u64,
     /// The clock of leases, milliseconds.
@@ -39,62 +39,76 @@ pub(super) struct Hearing {
 impl Engine {
     /// From now on leases run from echo to echo. Without this they run with the engine's clock, which is right where
     /// nothing lies between the leader and its workers.
-    pub fn listen(&mut self, now: Now) {
-        self.hearing = Some(Hearing { echoed_ms: now.mono_ms, clock_ms: now.mono_ms, resumes_ms: 0 });
+    ///
+    /// `back_for_ms`: the broker was away, and has been back for so many milliseconds. A leader that begins then finds
+    /// workers that are still on their way back.
+    pub fn listen(&mut self, now: Now, back_for_ms: Option<u64>) {
+        let resumes_ms = back_for_ms.map_or(0, |back| (now.mono_ms + RETURN_MS).saturating_sub(back));
+        self.lease_clock = Some(LeaseClock { echoed_ms: now.mono_ms, clock_ms: now.mono_ms, resumes_ms });
+        self.wait_for_claims(resumes_ms, 0);
+    }
+
+    /// Who has taken a message could not be heard for `deaf_ms`, and may be on their way back until `returned_ms`.
+    fn wait_for_claims(&mut self, returned_ms: u64, deaf_ms: u64) {
+        let since_returned_ms = returned_ms.saturating_sub(self.options.unclaimed_ms);
+        for open in self.open_dispatches.values_mut() {
+            if let Holder::Broker { since_ms } = &mut open.holder {
+                *since_ms = since_returned_ms.max(*since_ms + deaf_ms);
+            }
+        }
     }
 
     /// An echo came back that was sent at `sent_ms` of the engine's clock.
     pub fn echo(&mut self, sent_ms: u64) {
         let deaf_time_counts = self.is_broken(Mutation::DeafTimeCounts);
-        let Some(hearing) = &mut self.hearing else { return };
-        let gap_ms = sent_ms.saturating_sub(hearing.echoed_ms);
-        let counted_ms = sent_ms.saturating_sub(hearing.echoed_ms.max(hearing.resumes_ms));
-        hearing.echoed_ms = hearing.echoed_ms.max(sent_ms);
+        let Some(clock) = &mut self.lease_clock else { return };
+        let gap_ms = sent_ms.saturating_sub(clock.echoed_ms);
+        let counted_ms = sent_ms.saturating_sub(clock.echoed_ms.max(clock.resumes_ms));
+        clock.echoed_ms = clock.echoed_ms.max(sent_ms);
         let deaf_ms = gap_ms.saturating_sub(GAP_MS_MAX);
         if deaf_ms == 0 || deaf_time_counts {
-            hearing.clock_ms += counted_ms.min(GAP_MS_MAX);
+            clock.clock_ms += counted_ms.min(GAP_MS_MAX);
         }
         if deaf_ms == 0 {
             return;
         }
-        hearing.resumes_ms = sent_ms + RETURN_MS;
+        clock.resumes_ms = sent_ms + RETURN_MS;
         if deaf_time_counts {
             return;
         }
-        // Who has taken a message could not be heard either, and may still be on their way back.
-        let returned_ms = (sent_ms + RETURN_MS).saturating_sub(self.options.unclaimed_ms);
-        for flight in self.flights.values_mut() {
-            if let Holder::Broker { since_ms } = &mut flight.holder {
-                *since_ms = returned_ms.max(*since_ms + deaf_ms);
-            }
-        }
+        self.wait_for_claims(sent_ms + RETURN_MS, deaf_ms);
     }
 
     /// What the clock of leases shows.
     pub(super) fn lease_clock_ms(&self, now: Now) -> u64 {
-        self.hearing.map_or(now.mono_ms, |hearing| hearing.clock_ms)
+        self.lease_clock.map_or(now.mono_ms, |clock| clock.clock_ms)
     }
 
     /// Nobody can be heard.
     pub(super) fn is_deaf(&self, now: Now) -> bool {
         !self.broker_open
-            || self.hearing.is_some_and(|hearing| now.mono_ms.saturating_sub(hearing.echoed_ms) > GAP_MS_MAX)
+            || self.lease_clock.is_some_and(|clock| now.mono_ms.saturating_sub(clock.echoed_ms) > GAP_MS_MAX)
+    }
+
+    /// Workers may still be on their way back.
+    pub(super) fn is_awaiting_return(&self, now: Now) -> bool {
+        self.lease_clock.is_some_and(|clock| now.mono_ms < clock.resumes_ms)
     }
 
     /// Whatever was said before this time of the engine's clock has come in, if it ever does.
     pub(super) fn has_heard_until(&self, time_ms: u64) -> bool {
-        self.hearing.is_none_or(|hearing| hearing.echoed_ms >= time_ms)
+        self.lease_clock.is_none_or(|clock| clock.echoed_ms >= time_ms)
     }
 
     /// When a lease or a claim runs out by itself; an echo that comes back is looked at anyway.
     pub(super) fn next_silence_ms(&self) -> Option<u64> {
-        if self.hearing.is_some() || !self.broker_open {
+        if self.lease_clock.is_some() || !self.broker_open {
             return None;
         }
-        let unheard = self.unheard.front().map(|(since_ms, _)| *since_ms);
+        let unheard = self.unidentified.front().map(|(since_ms, _)| *since_ms);
         let silent = [self.fleet.longest_silence_since_ms(), unheard].into_iter().flatten().min();
         let lease = silent.map(|since| since + self.options.lease_ms + 1);
-        [lease, self.next_unclaimed_ms()].into_iter().flatten().min()
+        [lease, self.next_unclaimed_ms(), self.next_cancelled_ms()].into_iter().flatten().min()
     }
 }
 
@@ -115,7 +129,7 @@ mod tests {
     /// An engine that has heard of one worker at 0.
     fn engine() -> Engine {
         let mut engine = Engine::new(Epoch(1), Options { lease_ms: LEASE_MS, ..Options::default() });
-        engine.listen(at(0));
+        engine.listen(at(0), None);
         let heartbeat = Heartbeat {
             worker: WorkerId(uuid::Uuid::from_u128(1)),
             name: String::new(),

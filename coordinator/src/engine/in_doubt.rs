@@ -11,7 +11,7 @@
 
 use backstitch_proto::id::DispatchId;
 
-use super::flight::Holder;
+use super::open_dispatch::Holder;
 use super::{Effect, Engine, Now};
 
 /// How long a new leader waits for answers, milliseconds. A worker answers within a tenth of it.
@@ -19,7 +19,7 @@ const DOUBT_MS: u64 = 1_000;
 
 /// Dispatches of the last leader that are perhaps not published.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Doubt {
+pub(super) struct InDoubt {
     dispatches: Vec<DispatchId>,
     /// Known once the announcement is on its way.
     until_ms: Option<u64>,
@@ -27,34 +27,39 @@ pub(super) struct Doubt {
 
 impl Engine {
     /// The last leader may have published this one.
-    pub(super) fn doubt(&mut self, id: DispatchId) {
-        self.doubt.dispatches.push(id);
+    pub(super) fn mark_in_doubt(&mut self, id: DispatchId) {
+        self.in_doubt.dispatches.push(id);
     }
 
     /// Nobody has heard the announcement yet, or could not answer: the time for answers begins anew.
-    pub(super) fn doubt_again(&mut self) {
-        self.doubt.until_ms = None;
+    pub(super) fn restart_in_doubt(&mut self) {
+        self.in_doubt.until_ms = None;
     }
 
     /// Publishes what nobody has listed when it is time, and when what was said until then has been heard.
-    pub(super) fn end_doubt(&mut self, now: Now) {
-        if self.doubt.dispatches.is_empty() {
+    pub(super) fn resolve_in_doubt(&mut self, now: Now) {
+        if self.in_doubt.dispatches.is_empty() {
             return;
         }
-        let until_ms = *self.doubt.until_ms.get_or_insert(now.mono_ms + DOUBT_MS);
-        if now.mono_ms < until_ms || self.is_deaf(now) || !self.has_heard_until(until_ms) {
+        let until_ms = *self.in_doubt.until_ms.get_or_insert(now.mono_ms + DOUBT_MS);
+        let may_answer = now.mono_ms < until_ms || self.is_awaiting_return(now) || self.is_deaf(now);
+        if may_answer || !self.has_heard_until(until_ms) {
             return;
         }
-        for id in std::mem::take(&mut self.doubt.dispatches) {
-            if self.flights.get(&id).is_some_and(|flight| flight.holder == Holder::Outbox) {
+        for id in std::mem::take(&mut self.in_doubt.dispatches) {
+            let is_wanted = |run| self.runs.get(run).is_some_and(|run| !run.cancelling);
+            if let Some(open) = self.open_dispatches.get(&id)
+                && open.holder == Holder::Outbox
+                && is_wanted(&open.run)
+            {
                 self.effects.push(Effect::Publish(id));
             }
         }
     }
 
     /// When the waiting ends by itself; where the leader listens, an echo that comes back is looked at anyway.
-    pub(super) fn next_doubt_ms(&self) -> Option<u64> {
-        let waits = !self.doubt.dispatches.is_empty() && self.hearing.is_none() && self.broker_open;
-        self.doubt.until_ms.filter(|_| waits)
+    pub(super) fn next_in_doubt_ms(&self) -> Option<u64> {
+        let waits = !self.in_doubt.dispatches.is_empty() && self.lease_clock.is_none() && self.broker_open;
+        self.in_doubt.until_ms.filter(|_| waits)
     }
 }
