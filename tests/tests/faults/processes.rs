@@ -33,23 +33,22 @@ async fn workers_killed_at_every_step_lose_nothing_and_make_no_task_fail() -> Re
 }
 
 /// F1. What it was running is missed after one lease, and runs again long before a second one would be over. The tasks
-/// themselves say when.
+/// themselves say when. There is no other worker: a busy one could take them and let them wait.
 #[tokio::test]
 async fn what_a_killed_worker_was_running_begins_again_within_two_leases() -> Result<()> {
-    let (mut cluster, run) = Cluster::start_holding(6, Shape::default()).await?;
+    let shape = Shape { workers: 1, ..Shape::default() };
+    let (mut cluster, run) = Cluster::start_holding(2, shape).await?;
     let killed_s = Journal::now_s()?;
     cluster.workers[0].process.kill().await?;
     cluster.replace_ended_workers().await?;
-    cluster.until_begun(6 + 2).await?;
+    cluster.until_begun(2 + 2).await?;
     for again_s in cluster.project.journal()?.begun_again_s() {
         let after_s = again_s - killed_s;
         println!("a task of the killed worker began again after {after_s:.1} s");
         ensure!(after_s < 2.0 * LEASE_S, "a task of the killed worker began again after {after_s:.1} s");
     }
     cluster.project.open_gate()?;
-    cluster.finish(&run).await?;
-    ensure!(cluster.project.journal()?.begun() == 6 + 2, "tasks of other workers began again");
-    Ok(())
+    cluster.finish(&run).await
 }
 
 /// F1. Its report is committed, and it has not acknowledged its messages: others are given them, and do not run them.
