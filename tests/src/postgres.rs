@@ -16,9 +16,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::child::{Group, log_to, tail};
-use crate::port;
-use crate::wait::wait_for;
+use crate::child::Group;
+use crate::{port, server};
 
 const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -83,7 +82,6 @@ impl Postgres {
     /// # Errors
     /// As for [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<()> {
-        ensure!(self.server.is_none(), "the cluster is running");
         let log = self.folder.path().join("log");
         let folder = self.folder.path().display().to_string();
         let mut command = self.program("postgres")?;
@@ -93,15 +91,9 @@ impl Postgres {
             "-c",
             "max_connections=200",
         ]);
-        log_to(&mut command, &log)?;
-        let server = self.server.insert(Group::spawn(&mut command)?);
         let port = self.port;
-        let ready = wait_for("PostgreSQL to start", START_PATIENCE, async || match server.ended() {
-            Some(status) => Some(Err(anyhow::anyhow!("PostgreSQL ended at once: {status}"))),
-            None => TcpStream::connect(("127.0.0.1", port)).await.is_ok().then_some(Ok(())),
-        });
-        let ready = ready.await.and_then(|started| started);
-        ready.with_context(|| format!("the end of its log:\n{}", tail(&log)))
+        let listens = async || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
+        server::start(&mut self.server, ("PostgreSQL", command), &log, START_PATIENCE, listens).await
     }
 
     /// Stops the cluster: sessions are ended, data is written.

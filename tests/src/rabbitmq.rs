@@ -2,13 +2,13 @@
 //!
 //! It can be harmed: stopped, killed, frozen, and started again on the same port with the same data.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+mod files;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::child::{Group, log_to, tail};
-use crate::port;
+use crate::child::Group;
 use crate::wait::wait_for;
+use crate::{port, server};
 
 /// A node boots in 6 s on an idle machine.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
@@ -27,10 +27,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 const CTL_PATIENCE: Duration = Duration::from_secs(60);
 /// How long one answer to an AMQP greeting may take.
 const GREETING_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Where packages put RabbitMQ's own scripts. The wrappers in `PATH` change user and directory; these do not.
-const SCRIPT_FOLDERS: [&str; 4] =
-    ["/usr/lib/rabbitmq/bin", "/usr/lib/rabbitmq/sbin", "/opt/rabbitmq/sbin", "/usr/local/opt/rabbitmq/sbin"];
 
 /// A private node.
 #[derive(Debug)]
@@ -48,16 +44,20 @@ impl RabbitMq {
     /// # Errors
     /// When RabbitMQ is not installed or does not start; the end of its log is part of the error.
     pub async fn start() -> Result<Self> {
-        Self::start_with("").await
+        Self::start_one(None).await
     }
 
-    /// The same, with more lines for `rabbitmq.conf`.
+    /// Starts a node whose data is in this folder: on a file system that the test has prepared.
     ///
     /// # Errors
     /// As for [`start`](Self::start).
-    pub async fn start_with(configuration: &str) -> Result<Self> {
+    pub async fn start_on(data: &Path) -> Result<Self> {
+        Self::start_one(Some(data)).await
+    }
+
+    async fn start_one(data: Option<&Path>) -> Result<Self> {
         let [names, ports @ ..] = port::free::<3>()?;
-        let mut node = Self::prepare(&name_server(names)?, names, ports, configuration)?;
+        let mut node = Self::prepare(&name_server(names)?, names, ports, "", data)?;
         node.restart().await?;
         Ok(node)
     }
@@ -75,11 +75,12 @@ impl RabbitMq {
              net_ticktime = 10\n",
         );
         for (number, [port, _]) in (1..).zip(ports) {
-            configuration += &format!("cluster_formation.classic_config.nodes.{number} = {}\n", name(port));
+            configuration +=
+                &format!("cluster_formation.classic_config.nodes.{number} = {}\n", files::name(port));
         }
         let name_server = name_server(names)?;
         let [first, second, third] =
-            ports.map(|ports| Self::prepare(&name_server, names, ports, &configuration));
+            ports.map(|ports| Self::prepare(&name_server, names, ports, &configuration, None));
         let (mut first, mut second, mut third) = (first?, second?, third?);
         // All at once: the first to boot makes the cluster, the others wait for it.
         tokio::try_join!(first.restart(), second.restart(), third.restart())?;
@@ -92,9 +93,11 @@ impl RabbitMq {
         names: u16,
         [port, distribution]: [u16; 2],
         configuration: &str,
+        data: Option<&Path>,
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("backstitch-rabbitmq-").tempdir()?;
-        write_files(folder.path(), port, distribution, names, configuration)?;
+        let data = data.map_or_else(|| folder.path().join("data"), Path::to_owned);
+        files::write(folder.path(), &data, [port, distribution, names], configuration)?;
         Ok(Self { folder, port, server: None, _name_server: Arc::clone(name_server) })
     }
 
@@ -134,18 +137,21 @@ impl RabbitMq {
     /// # Errors
     /// As for [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<()> {
-        ensure!(self.server.is_none(), "the node is running");
-        let log = self.folder.path().join("out.log");
-        let mut command = Command::new(self.folder.path().join("rabbitmq-server"));
-        log_to(&mut command, &log)?;
-        let server = self.server.insert(Group::spawn(&mut command)?);
+        let log = self.log_path();
+        let command = Command::new(self.folder.path().join("rabbitmq-server"));
         let port = self.port;
-        let ready = wait_for("RabbitMQ to start", BOOT_PATIENCE, async || match server.ended() {
-            Some(status) => Some(Err(anyhow::anyhow!("RabbitMQ ended at once: {status}"))),
-            None => greets(port).await.then_some(Ok(())),
-        });
-        let ready = ready.await.and_then(|started| started);
-        ready.with_context(|| format!("the end of its log:\n{}", tail(&log)))
+        let serves = async || greets(port).await;
+        server::start(&mut self.server, ("RabbitMQ", command), &log, BOOT_PATIENCE, serves).await
+    }
+
+    /// What the node has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("out.log")
     }
 
     /// Stops the node in good order: clients are told, data is written.
@@ -221,11 +227,6 @@ fn name_server(port: u16) -> Result<Arc<Group>> {
     Ok(Arc::new(started.context("Erlang's name server (package erlang-base) is needed by RabbitMQ")?))
 }
 
-/// The Erlang name of the node with this port.
-fn name(port: u16) -> String {
-    format!("node{port}@localhost")
-}
-
 /// Runs the script `rabbitmqctl` of a node.
 pub(crate) async fn run_ctl(script: &Path, arguments: &[&str]) -> Result<String> {
     let running = Command::new(script).args(arguments).kill_on_drop(true).output();
@@ -247,48 +248,4 @@ async fn greets(port: u16) -> bool {
     };
     // 1: a method frame, connection.start.
     matches!(timeout(GREETING_PATIENCE, greeting).await, Ok(Ok(1)))
-}
-
-/// Writes what a node reads, and the two scripts that set its environment.
-fn write_files(folder: &Path, port: u16, distribution: u16, names: u16, more: &str) -> Result<()> {
-    let scripts = SCRIPT_FOLDERS.iter().map(Path::new).find(|path| path.join("rabbitmq-server").exists());
-    let scripts = scripts.context("RabbitMQ is not installed (Debian: apt-get install rabbitmq-server)")?;
-    let here = folder.display();
-    let environment = format!(
-        "#!/bin/sh\n\
-         export HOME='{here}'\n\
-         export ERL_EPMD_PORT={names} ERL_EPMD_ADDRESS=127.0.0.1\n\
-         export RABBITMQ_NODENAME={}\n\
-         export RABBITMQ_DIST_PORT={distribution}\n\
-         export RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_CONFIG_FILE='{here}/rabbitmq'\n\
-         export RABBITMQ_ADVANCED_CONFIG_FILE='{here}/advanced'\n\
-         export RABBITMQ_MNESIA_BASE='{here}/data' RABBITMQ_LOG_BASE='{here}/log'\n\
-         export RABBITMQ_GENERATED_CONFIG_DIR='{here}/generated' RABBITMQ_SCHEMA_DIR='{here}/schema'\n\
-         export RABBITMQ_ENABLED_PLUGINS_FILE='{here}/enabled_plugins' RABBITMQ_PID_FILE='{here}/pid'\n\
-         export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {{127,0,0,1}} +S 2:2 +sbwt none'\n\
-         # Makes the script become the node instead of its parent.\n\
-         export RUNNING_UNDER_SYSTEMD=1\n",
-        name(port)
-    );
-    let configuration = format!(
-        "listeners.tcp.1 = 127.0.0.1:{port}\n\
-         disk_free_limit.absolute = 50MB\n\
-         vm_memory_high_watermark.absolute = 512MB\n\
-         log.console = true\n\
-         log.console.level = warning\n\
-         {more}\n"
-    );
-    let script = |name: &str| format!("{environment}exec '{}' \"$@\"\n", scripts.join(name).display());
-    write(&folder.join("rabbitmq.conf"), &configuration, 0o600)?;
-    write(&folder.join("enabled_plugins"), "[].\n", 0o600)?;
-    // Made up beforehand: rabbitmqctl may be the first to look for it.
-    write(&folder.join(".erlang.cookie"), &format!("cookie{names}"), 0o400)?;
-    write(&folder.join("rabbitmq-server"), &script("rabbitmq-server"), 0o700)?;
-    write(&folder.join("rabbitmqctl"), &script("rabbitmqctl"), 0o700)
-}
-
-fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
-    let written =
-        fs::write(path, text).and_then(|()| fs::set_permissions(path, PermissionsExt::from_mode(mode)));
-    written.with_context(|| format!("writing {}", path.display()))
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 
-/// Long enough for everything that happens by itself on a slow machine; a test that fails waits this long.
-pub const SOON: Duration = Duration::from_secs(30);
+/// Long enough for everything that happens by itself on a slow machine: a broker node that restarts takes most of this.
+/// A test that fails waits this long.
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -30,6 +31,14 @@ pub async fn wait_for<T>(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Waits for something that must happen soon.
+///
+/// # Errors
+/// When it does not.
+pub async fn soon<T>(future: impl Future<Output = T>) -> Result<T> {
+    tokio::time::timeout(SOON, future).await.context("it did not happen in time")
 }
 
 /// Lets time pass, where the point of a test is that nothing happens in it. Everything else waits for an event.

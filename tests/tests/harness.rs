@@ -4,10 +4,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use backstitch_tests::loss::Loss;
 use backstitch_tests::postgres::Postgres;
 use backstitch_tests::process::Process;
 use backstitch_tests::relay::{Relay, Side};
-use backstitch_tests::wait::{SOON, wait_for};
+use backstitch_tests::shared::skipped;
+use backstitch_tests::wait::{SOON, soon, wait_for};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -181,5 +183,39 @@ async fn a_relay_to_several_servers_goes_to_one_that_is_there() -> Result<()> {
     for _ in 0..2 {
         round_trip(&mut TcpStream::connect(("127.0.0.1", relay.port())).await?).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn packets_are_lost_and_everything_arrives() -> Result<()> {
+    if !Loss::is_possible() {
+        return skipped("only root can make the network lose packets, with nft");
+    }
+    let relay = echo().await?;
+    let mut stream = TcpStream::connect(("127.0.0.1", relay.port())).await?;
+    let loss = Loss::of(30, &[relay.port()])?;
+    soon(async {
+        while loss.packets()?.contains(&0) {
+            round_trip(&mut stream).await?;
+        }
+        anyhow::Ok(())
+    })
+    .await?
+}
+
+#[tokio::test]
+async fn the_packets_that_a_killed_test_loses_are_lost_until_the_next_one() -> Result<()> {
+    if !Loss::is_possible() {
+        return skipped("only root can make the network lose packets, with nft");
+    }
+    let mut killed = shell("exit").spawn()?;
+    let left_behind = format!("backstitch_loss_{}_0", killed.id().context("an id")?);
+    killed.wait().await?;
+    let made = shell(&format!("PATH=$PATH:/usr/sbin nft add table ip {left_behind}")).status().await?;
+    assert!(made.success());
+    drop(Loss::of(1, &[1])?);
+    let tables = shell("PATH=$PATH:/usr/sbin nft list tables").output().await?;
+    let tables = String::from_utf8(tables.stdout)?;
+    assert!(!tables.contains(&left_behind), "{tables}");
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 use anyhow::Result;
 use backstitch_broker::{Acked, Outgoing, Target, dead_letter_queue, header};
+use backstitch_tests::message::{message, next, text};
+use backstitch_tests::wait::soon;
 
-use crate::world::{DELIVERY_LIMIT, World, message, next, soon, take, text};
+use crate::world::{DELIVERY_LIMIT, World, take};
 
 pub(crate) async fn a_dead_letter_keeps_its_content_and_says_why(world: World) -> Result<()> {
     let mut sent = Outgoing { body: vec![0xff, 0, 0xfe], ..message(&world.queue, "undecodable") };

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use backstitch_broker::{Acked, AckedAll, Acker, BrokerError, ConnectionState, Outgoing, trace_context};
-use backstitch_tests::wait::{SOON, wait_for};
+use backstitch_tests::message::{message, next, text};
+use backstitch_tests::wait::{SOON, soon, wait_for};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 
-use crate::world::{World, message, next, soon, take, text};
+use crate::world::{World, take};
 
 pub(crate) async fn a_confirmed_message_arrives_as_it_was_sent(world: World) -> Result<()> {
     let headers = BTreeMap::from([("plain".into(), "value".into()), ("empty".into(), String::new())]);

@@ -2,8 +2,10 @@
 
 use anyhow::Result;
 use backstitch_broker::{Consumer, Outgoing, Target};
+use backstitch_tests::message::message;
+use backstitch_tests::wait::soon;
 
-use crate::world::{World, message, soon, take};
+use crate::world::{World, take};
 
 fn to_all(world: &World, body: &str) -> Outgoing {
     Outgoing { target: Target::Fanout(world.fanout.clone()), persistent: false, ..message("", body) }

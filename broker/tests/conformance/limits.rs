@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use backstitch_broker::{BrokerError, MESSAGE_BYTES_MAX, Outgoing, QueueDepth, Target};
-use backstitch_tests::wait::{SOON, wait_for};
+use backstitch_tests::message::{message, next};
+use backstitch_tests::wait::{SOON, soon, wait_for};
 
-use crate::world::{World, message, next, soon, take};
+use crate::world::{World, take};
 
 pub(crate) async fn what_nobody_declared_is_refused(world: World) -> Result<()> {
     let missing = format!("{}-missing", world.queue);

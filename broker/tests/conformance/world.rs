@@ -1,17 +1,15 @@
 //! One broker with queues of its own.
 
-use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use backstitch_broker::{
-    Broker, Consumer, Delivery, InProcess, Outgoing, Publisher, RabbitMq, Target, Topology, TransientQueue,
-    WorkQueue, dead_letter_queue,
+    Broker, Consumer, InProcess, Publisher, RabbitMq, Topology, TransientQueue, WorkQueue, dead_letter_queue,
 };
+use backstitch_tests::message::{message, next, text};
 use backstitch_tests::shared;
-use backstitch_tests::wait::SOON;
+use backstitch_tests::wait::soon;
 use uuid::Uuid;
 
 /// Returns that the work queue of a world allows.
@@ -82,22 +80,6 @@ impl World {
     }
 }
 
-/// A durable message for `queue`, with its body as id.
-pub(crate) fn message(queue: &str, body: &str) -> Outgoing {
-    Outgoing {
-        target: Target::Queue(queue.to_owned()),
-        body: body.into(),
-        headers: BTreeMap::new(),
-        message_id: body.to_owned(),
-        persistent: true,
-    }
-}
-
-/// The next delivery, which must come soon.
-pub(crate) async fn next(consumer: &mut Box<dyn Consumer>) -> Result<Delivery> {
-    soon(consumer.next()).await?.context("the consumer ended")
-}
-
 /// The bodies of the next deliveries, acknowledged.
 pub(crate) async fn take<const N: usize>(consumer: &mut Box<dyn Consumer>) -> Result<[String; N]> {
     let mut bodies = [const { String::new() }; N];
@@ -107,13 +89,4 @@ pub(crate) async fn take<const N: usize>(consumer: &mut Box<dyn Consumer>) -> Re
         let _ = delivery.acker.ack().await;
     }
     Ok(bodies)
-}
-
-pub(crate) fn text(delivery: &Delivery) -> String {
-    String::from_utf8_lossy(&delivery.body).into_owned()
-}
-
-/// Waits for something that must happen soon.
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> Result<T> {
-    tokio::time::timeout(SOON, future).await.context("it did not happen in time")
 }

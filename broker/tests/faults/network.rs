@@ -6,11 +6,12 @@ use anyhow::Result;
 use backstitch_broker::{
     Acked, AckedAll, Acker, Broker, ConnectionState, Outgoing, RabbitMq, Target, Unconfirmed,
 };
+use backstitch_tests::message::{message, next, text};
 use backstitch_tests::relay::Relay;
-use backstitch_tests::wait::wait_for;
+use backstitch_tests::wait::{SOON, soon, wait_for};
 use futures_util::FutureExt;
 
-use crate::world::{PATIENCE, World, disconnected, message, next, soon, take, text};
+use crate::world::{World, disconnected, take};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_unacknowledged_when_the_connection_broke_comes_back() -> Result<()> {
@@ -166,7 +167,7 @@ async fn a_consumer_whose_caller_never_waits_for_it_returns_after_a_reconnect_al
     world.state(disconnected).await?;
     world.state(ConnectionState::is_connected).await?;
     world.send("heard").await?;
-    let heard = wait_for("a delivery", PATIENCE, async || consumer.next().now_or_never().flatten()).await?;
+    let heard = wait_for("a delivery", SOON, async || consumer.next().now_or_never().flatten()).await?;
     assert_eq!((text(&heard).as_str(), heard.redelivered), ("heard", false));
     assert_eq!(world.broker.depth(&world.queue).await?.consumers, 1, "no attempt was left behind");
     Ok(())

@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result};
 use backstitch_broker::{Acked, Broker, ConnectionState, Unconfirmed};
+use backstitch_tests::message::{message, next, text};
 use backstitch_tests::rabbitmq::RabbitMq as Node;
+use backstitch_tests::wait::soon;
 
-use crate::world::{World, disconnected, message, next, soon, take, text};
+use crate::world::{World, disconnected, take};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_survive_a_restart_and_a_crash_of_the_broker() -> Result<()> {

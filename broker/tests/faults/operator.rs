@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result};
 use backstitch_broker::{Broker, BrokerError, Outgoing, RabbitMq, Target, Topology, Unconfirmed, WorkQueue};
+use backstitch_tests::message::message;
 use backstitch_tests::shared;
+use backstitch_tests::wait::soon;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Channel, Connection, ConnectionProperties};
 use uuid::Uuid;
 
-use crate::world::{World, message, soon, take};
+use crate::world::{World, take};
 
 /// A channel of somebody who may do anything.
 async fn operator() -> Result<(Connection, Channel)> {

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use backstitch_broker::{Acked, Broker, MESSAGE_BYTES_MAX, header};
+use backstitch_tests::message::next;
 use backstitch_tests::shared;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 
-use crate::world::{World, next, take};
+use crate::world::{World, take};
 
 /// Publishes as any client in any language may.
 async fn publish_raw(queue: &str, body: &[u8], properties: BasicProperties) -> Result<()> {

@@ -1,20 +1,14 @@
 //! A broker behind a relay, or on a node of its own, with one work queue and one fan-out.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use backstitch_broker::{
-    Acked, Broker, ConnectionState, Consumer, Delivery, Outgoing, RabbitMq, Target, Topology, WorkQueue,
-    dead_letter_queue,
+    Acked, Broker, ConnectionState, Consumer, RabbitMq, Topology, WorkQueue, dead_letter_queue,
 };
+use backstitch_tests::message::{message, next, text};
 use backstitch_tests::relay::Relay;
 use backstitch_tests::shared;
+use backstitch_tests::wait::soon;
 use uuid::Uuid;
-
-/// A node that restarts on a busy machine takes most of this.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) broker: RabbitMq,
@@ -92,32 +86,10 @@ pub(crate) fn disconnected(state: &ConnectionState) -> bool {
     matches!(state, ConnectionState::Disconnected { .. })
 }
 
-pub(crate) fn message(queue: &str, body: &str) -> Outgoing {
-    Outgoing {
-        target: Target::Queue(queue.to_owned()),
-        body: body.into(),
-        headers: BTreeMap::new(),
-        message_id: body.to_owned(),
-        persistent: true,
-    }
-}
-
-pub(crate) async fn next(consumer: &mut Box<dyn Consumer>) -> Result<Delivery> {
-    soon(consumer.next()).await?.context("the consumer ended")
-}
-
 /// The next message, acknowledged.
 pub(crate) async fn take(consumer: &mut Box<dyn Consumer>) -> Result<String> {
     let delivery = next(consumer).await?;
     let body = text(&delivery);
     assert_eq!(delivery.acker.ack().await, Acked::Done);
     Ok(body)
-}
-
-pub(crate) fn text(delivery: &Delivery) -> String {
-    String::from_utf8_lossy(&delivery.body).into_owned()
-}
-
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> Result<T> {
-    tokio::time::timeout(PATIENCE, future).await.context("it did not happen in time")
 }

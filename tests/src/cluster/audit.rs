@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
-use backstitch_proto::message::{REPORT_QUEUE, task_queue};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
@@ -38,6 +37,17 @@ impl Cluster {
             begun == tasks,
             "tasks that were running were started again: {begun} executions of {tasks} tasks"
         );
+        Ok(())
+    }
+
+    /// Every task of one run of everything has one attempt in the ledger, and that succeeded.
+    ///
+    /// # Errors
+    /// When it is not so.
+    pub async fn each_succeeded_at_once(&self) -> Result<()> {
+        let outcomes = self.outcomes().await?;
+        let succeeded = outcomes.get("succeeded").copied().unwrap_or_default().unsigned_abs();
+        ensure!(outcomes.len() == 1 && succeeded == self.project.tasks, "not one success each: {outcomes:?}");
         Ok(())
     }
 
@@ -102,12 +112,7 @@ impl Cluster {
             running.iter().all(|name| names.contains(name.as_str())).then_some(())
         })
         .await?;
-        let mut held = None;
-        let empty = wait_for("the queues to be empty", PATIENCE, async || {
-            held = Some(self.broker.eval(messages_of_work).await);
-            held.as_ref()?.as_ref().is_ok_and(|held| held.trim() == "[]").then_some(())
-        });
-        empty.await.with_context(|| format!("the last that was seen of them: {held:?}"))
+        self.until_no_message_of_work().await
     }
 
     /// Executions that the ledger calls successes.
@@ -137,19 +142,4 @@ impl Cluster {
                 .await?;
         Ok(rows.into_iter().collect())
     }
-}
-
-/// What gives the queues of tasks and reports that hold something, waiting or unacknowledged, as their leaders know it:
-/// the statistics of a quorum queue are seconds old. Dead letters stay where they are.
-fn messages_of_work(host: &str) -> String {
-    format!(
-        "[{{Name, Messages}} || Q <- rabbit_amqqueue:list(<<\"{host}\">>), \
-         {{resource, _, queue, Name}} <- [amqqueue:get_name(Q)], \
-         Name =:= <<\"{REPORT_QUEUE}\">> orelse string:prefix(Name, \"{tasks}\") =/= nomatch, \
-         string:find(Name, \".dead\") =:= nomatch, \
-         Messages <- [lists:sum([begin {{ok, {{_, N}}, _}} = ra:leader_query(amqqueue:get_pid(Q), Of), N end || \
-         Of <- [fun rabbit_fifo:query_messages_ready/1, fun rabbit_fifo:query_messages_checked_out/1]])], \
-         Messages > 0].",
-        tasks = task_queue(""),
-    )
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// What happened to one execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ struct Line {
     event: Event,
     execution: Execution,
     run: String,
+    /// By the clock of [`Journal::now_s`].
+    at_s: f64,
 }
 
 /// What really ran, in the order in which it happened.
@@ -64,13 +66,17 @@ impl Journal {
     /// Executions that have begun.
     #[must_use]
     pub fn begun(&self) -> usize {
-        self.0.iter().filter(|line| line.event == Event::Begin).count()
+        self.begins().count()
+    }
+
+    fn begins(&self) -> impl Iterator<Item = &Line> {
+        self.0.iter().filter(|line| line.event == Event::Begin)
     }
 
     /// Executions of `asset` that have begun.
     #[must_use]
     pub fn begun_of(&self, asset: &str) -> usize {
-        self.0.iter().filter(|line| line.event == Event::Begin && line.execution.0 == asset).count()
+        self.begins().filter(|line| line.execution.0 == asset).count()
     }
 
     /// Executions of this run that failed or were stopped before their end.
@@ -83,6 +89,26 @@ impl Journal {
     #[must_use]
     pub fn ended(&self) -> BTreeSet<&Execution> {
         self.0.iter().filter(|line| line.event == Event::End).map(|line| &line.execution).collect()
+    }
+
+    /// When executions began of tasks that had begun before in the same run, by the clock of [`now_s`](Self::now_s).
+    #[must_use]
+    pub fn begun_again_s(&self) -> Vec<f64> {
+        let mut begun = BTreeSet::new();
+        let again = self.begins().filter(|Line { execution: (asset, partition, _), run, .. }| {
+            let is_first = begun.insert((run, asset, partition));
+            !is_first
+        });
+        again.map(|line| line.at_s).collect()
+    }
+
+    /// The time by which tasks write: since the machine was started, seconds.
+    ///
+    /// # Errors
+    /// When the machine does not say.
+    pub fn now_s() -> Result<f64> {
+        let uptime = std::fs::read_to_string("/proc/uptime").context("reading the clock of the machine")?;
+        uptime.split(' ').next().context("a number of seconds")?.parse().context("a number of seconds")
     }
 
     /// The most executions that ran at the same instant, of those that `count`. One that is killed with its worker
@@ -107,7 +133,7 @@ impl Journal {
     /// When it did.
     pub fn order(&self, upstream: &str, downstream: &str) -> Result<()> {
         let (mut begun, mut ended, mut early) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for Line { event, execution: (asset, partition, _), run } in &self.0 {
+        for Line { event, execution: (asset, partition, _), run, .. } in &self.0 {
             let task = (run, partition);
             match event {
                 Event::Begin if asset == downstream && !ended.contains(&task) => _ = early.insert(task),
@@ -127,7 +153,8 @@ impl Journal {
 }
 
 fn line(line: &str) -> Result<Line> {
-    let [event, asset, partition, _attempt, dispatch, run] = *line.split(' ').collect::<Vec<_>>() else {
+    let [event, asset, partition, _attempt, dispatch, run, at_s] = *line.split(' ').collect::<Vec<_>>()
+    else {
         bail!("a strange line in the journal: {line:?}");
     };
     let event = match event {
@@ -141,6 +168,7 @@ fn line(line: &str) -> Result<Line> {
         event,
         execution: (asset.to_owned(), partition.to_owned(), dispatch.parse()?),
         run: run.to_owned(),
+        at_s: at_s.parse()?,
     })
 }
 
@@ -148,8 +176,11 @@ fn line(line: &str) -> Result<Line> {
 mod tests {
     use super::*;
 
+    /// Lines without their times: each is a second after the one before.
     fn journal(lines: &str) -> Result<Journal> {
-        Journal::read(&lines.replace('|', "\n"))
+        let lines = lines.split('|').enumerate();
+        let lines: Vec<String> = lines.map(|(number, line)| format!("{line} {number}.00")).collect();
+        Journal::read(&lines.join("\n"))
     }
 
     #[test]
@@ -160,6 +191,14 @@ mod tests {
         assert_eq!(journal.most_at_once(|(asset, _, _)| asset == "b"), 1);
         assert_eq!((journal.begun(), journal.begun_of("a"), journal.ended().len()), (3, 2, 1));
         assert_eq!(journal.before("b").map(|before| before.begun()), Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn an_execution_begins_again_if_it_is_of_the_same_task_and_run() -> Result<()> {
+        let journal =
+            journal("begin a x 1 1 r|begin a y 1 2 r|begin a x 1 3 s|end a x 1 1 r|begin a x 1 4 r")?;
+        assert_eq!(journal.begun_again_s(), [4.0]);
         Ok(())
     }
 

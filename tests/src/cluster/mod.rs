@@ -15,6 +15,7 @@ mod audit;
 mod journal;
 mod progress;
 mod project;
+mod queues;
 mod servers;
 
 use std::path::PathBuf;
@@ -27,8 +28,8 @@ use tokio::process::Command;
 
 pub use api::{ask, ask_text, metric};
 pub use journal::{Execution, Journal};
-pub use progress::Depth;
 pub use project::{Project, key};
+pub use queues::Depth;
 pub use servers::{Broker, Database};
 
 use crate::clock::WallClock;

@@ -1,30 +1,24 @@
-//! How far things have come, where the API does not show it: ledger, queues, journal and metrics, each asked directly.
+//! How far things have come, where the API does not show it: ledger, journal and metrics, each asked directly.
 //! So a test knows that a fault hits the step that it is meant for.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sqlx::{Connection, PgConnection};
 
-use super::{Cluster, PATIENCE};
+use super::{Cluster, PATIENCE, Project, Shape};
 use crate::wait::wait_for;
 
-/// Messages of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depth {
-    /// That no consumer has been given.
-    pub ready: u64,
-    /// That a consumer has been given and has not acknowledged.
-    pub unacknowledged: u64,
-}
-
-impl Depth {
-    /// All of them.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.ready + self.unacknowledged
-    }
-}
-
 impl Cluster {
+    /// Starts everything, and a run of so many tasks that have all begun and end when the gate is opened. The run.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub async fn start_holding(tasks: u32, shape: Shape) -> Result<(Self, String)> {
+        let cluster = Self::start(Project::gated(tasks)?, shape).await?;
+        let run = cluster.submit().await?;
+        cluster.until_begun(tasks as usize).await?;
+        Ok((cluster, run))
+    }
+
     /// Dispatches that the ledger holds as open: decided, and not landed.
     ///
     /// # Errors
@@ -33,38 +27,6 @@ impl Cluster {
         let mut session = PgConnection::connect(&self.database_url()).await?;
         let open: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM dispatches").fetch_one(&mut session).await?;
         Ok(open.unsigned_abs())
-    }
-
-    /// What is in `queue` now, by its own leader: the statistics of a quorum queue are seconds old.
-    ///
-    /// # Errors
-    /// When there is no such quorum queue.
-    pub async fn depth(&self, queue: &str) -> Result<Depth> {
-        let counts = self.broker.eval(|host| {
-            format!(
-                "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{queue}\">>)), \
-                 Count = fun(Of) -> {{ok, {{_, N}}, _}} = ra:leader_query(amqqueue:get_pid(Q), Of), N end, \
-                 {{Count(fun rabbit_fifo:query_messages_ready/1), \
-                 Count(fun rabbit_fifo:query_messages_checked_out/1)}}."
-            )
-        });
-        let counts = counts.await?;
-        let counts = counts.trim().trim_matches(['{', '}']).split_once(',');
-        let (ready, unacknowledged) = counts.context("two counts of messages")?;
-        Ok(Depth { ready: ready.parse()?, unacknowledged: unacknowledged.parse()? })
-    }
-
-    /// Waits until the messages of `queue` are as wanted.
-    ///
-    /// # Errors
-    /// When they do not become so.
-    pub async fn until_depth(&self, queue: &str, wanted: impl Fn(Depth) -> bool) -> Result<Depth> {
-        let mut last = None;
-        let waited = wait_for("the messages of a queue", PATIENCE, async || {
-            last = Some(self.depth(queue).await);
-            last.as_ref()?.as_ref().ok().copied().filter(|depth| wanted(*depth))
-        });
-        waited.await.with_context(|| format!("{queue}, at last: {last:?}"))
     }
 
     /// Waits until so many executions have come to their end.

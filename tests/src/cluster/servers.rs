@@ -8,7 +8,7 @@ use crate::rabbitmq::RabbitMq;
 use crate::shared;
 
 /// Which RabbitMQ a cluster uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Broker {
     /// A virtual host on the node of all tests.
     Shared,
@@ -16,6 +16,8 @@ pub enum Broker {
     Own,
     /// Three nodes of its own.
     Three,
+    /// This node.
+    Given(Box<RabbitMq>),
 }
 
 /// Which Postgres a cluster uses.
@@ -43,6 +45,7 @@ impl BrokerPlace {
             Broker::Shared => return Self::shared().await,
             Broker::Own => vec![RabbitMq::start().await?],
             Broker::Three => RabbitMq::start_three().await?.into(),
+            Broker::Given(node) => vec![*node],
         };
         let ports = nodes.iter().map(RabbitMq::port).collect();
         Ok(Self { nodes, ports, host: "%2f".to_owned() })

@@ -5,6 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use backstitch_proto::message::task_queue;
 use backstitch_tests::cluster::{Broker, Cluster, PATIENCE, Project, Shape, ask};
+use backstitch_tests::disk::SmallDisk;
+use backstitch_tests::rabbitmq::RabbitMq;
+use backstitch_tests::shared::skipped;
 use backstitch_tests::wait::{pass, wait_for};
 use serde_json::json;
 
@@ -79,6 +82,42 @@ async fn a_blocked_broker_stops_publishing_and_costs_no_running_task() -> Result
     Ok(())
 }
 
+/// F14. The disk of the broker runs low, and it closes itself to publishers. Then it is full to its last byte, and the
+/// broker, whose limit is none, does not see it coming: RabbitMQ lives on without its quorum queues, which come back when
+/// it is started again with room on its disk.
+#[tokio::test]
+async fn a_broker_with_a_full_disk_loses_nothing_once_there_is_room() -> Result<()> {
+    const DISK_MB: u32 = 200;
+    // Below the limit that every node of these tests has.
+    const LOW_MB: u32 = 30;
+    let Some(disk) = SmallDisk::mount(DISK_MB)? else {
+        return skipped("only root can mount a small file system for the broker");
+    };
+    let node = RabbitMq::start_on(disk.path()).await?;
+    let shape = Shape { broker: Broker::Given(Box::new(node)), ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(300, "0.05")?, shape).await?;
+    let run = cluster.submit().await?;
+    cluster.until_succeeded(&run, 100).await?;
+    disk.fill_but(LOW_MB)?;
+    until_blocked(&cluster, "low on disk").await?;
+    disk.empty()?;
+    cluster.until_succeeded(&run, 250).await?;
+
+    cluster.rabbitmq(0)?.ctl(["set_disk_free_limit", "0"]).await?;
+    disk.fill_but(0)?;
+    wait_for("the broker to run out of room", PATIENCE, async || {
+        cluster.rabbitmq(0).ok()?.log().contains("enospc").then_some(())
+    })
+    .await?;
+    cluster.coordinators[0].process.line("lost the connection to the broker", PATIENCE).await?;
+    disk.empty()?;
+    cluster.rabbitmq(0)?.kill().await?;
+    cluster.rabbitmq(0)?.restart().await?;
+    cluster.until_ended(&run).await?;
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "a worker was given up");
+    cluster.finish_each_once(&run).await
+}
+
 /// No task has begun but these, and no other is on its way.
 async fn nothing_was_sent_but(cluster: &Cluster, tasks: u32) -> Result<()> {
     let (begun, open) = (cluster.project.journal()?.begun(), cluster.open_dispatches().await?);
@@ -147,9 +186,7 @@ async fn each_of_three_broker_nodes_may_die_or_freeze() -> Result<()> {
 #[tokio::test]
 async fn a_broker_node_that_is_parted_from_the_others_costs_no_running_task() -> Result<()> {
     let shape = Shape { broker: Broker::Three, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
+    let (mut cluster, run) = Cluster::start_holding(6, shape).await?;
     cluster.rabbitmq(0)?.part().await?;
     cluster.project.open_gate()?;
     cluster.until_succeeded(&run, 6).await?;

@@ -1,15 +1,13 @@
-//! What happens to Postgres: it dies, ends our sessions, is full, or is read by somebody who does not leave.
+//! What happens to Postgres: it dies, stands still, ends our sessions, is full, or is read by somebody who does not leave.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use backstitch_tests::cluster::{Cluster, Database, PATIENCE, Project, Shape};
+use backstitch_tests::disk::SmallDisk;
 use backstitch_tests::postgres::Postgres;
 use backstitch_tests::shared::skipped;
-use backstitch_tests::wait::wait_for;
+use backstitch_tests::wait::{pass, wait_for};
 use sqlx::{Connection, PgConnection};
 
 /// F4. The server crashes, and every session is ended again and again; no process of ours exits.
@@ -67,51 +65,63 @@ async fn a_standby_database_takes_over() -> Result<()> {
     cluster.finish(&run).await
 }
 
-/// A file system of a few megabytes.
-struct SmallDisk {
-    folder: tempfile::TempDir,
+/// F15. Of a database that stalls: after how many successes, and for how long. A leader is replaced after 4 s, a worker is lost after 10 s.
+const STALLS: [(u64, Duration); 2] = [(40, Duration::from_secs(6)), (200, Duration::from_secs(20))];
+
+/// F15. The whole server stands still, for longer than the lease of leadership and then for longer than that of a
+/// worker. Both coordinators wait for it, and whoever leads then has not heard less of the workers.
+#[tokio::test]
+async fn a_database_that_stands_still_for_longer_than_every_lease_costs_no_worker() -> Result<()> {
+    let shape = Shape { coordinators: 2, database: Database::Own, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(200, "0.1")?, shape).await?;
+    let run = cluster.submit().await?;
+    for (succeeded, stall) in STALLS {
+        cluster.until_succeeded(&run, succeeded).await?;
+        cluster.postgres()?.freeze()?;
+        // That nothing happens is the point.
+        pass(stall).await;
+        cluster.postgres()?.thaw()?;
+    }
+    nobody_was_lost(&mut cluster, &run).await
 }
 
-impl SmallDisk {
-    /// `None` where we may not mount one.
-    fn mount(megabytes: u32) -> Result<Option<Self>> {
-        if !nix::unistd::Uid::effective().is_root() {
-            return Ok(None);
-        }
-        let folder = tempfile::Builder::new().prefix("backstitch-disk-").tempdir()?;
-        let size = format!("size={megabytes}m,mode=0755");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status()?;
-        fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
-        Ok(mounted.success().then_some(Self { folder }))
+/// F15. A disk that stalls: the server answers whoever reads, and no commit comes back. The disk is that of a standby
+/// that every commit waits for.
+#[tokio::test]
+async fn commits_that_hang_for_longer_than_every_lease_cost_no_worker() -> Result<()> {
+    let primary = Postgres::start().await?;
+    let standby = primary.start_standby().await?;
+    let database = Database::Given(Box::new(primary));
+    let shape = Shape { coordinators: 2, database, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(200, "0.1")?, shape).await?;
+    let run = cluster.submit().await?;
+    for (succeeded, stall) in STALLS {
+        cluster.until_succeeded(&run, succeeded).await?;
+        standby.freeze()?;
+        until_commits_hang(&cluster).await?;
+        pass(stall).await;
+        standby.thaw()?;
     }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.path().join("ballast")
-    }
-
-    /// Leaves no byte.
-    fn fill(&self) -> Result<()> {
-        let mut ballast = fs::File::create(self.ballast())?;
-        let block = vec![0; 64 * 1024];
-        while std::io::Write::write_all(&mut ballast, &block).is_ok() {}
-        Ok(())
-    }
-
-    fn empty(&self) -> Result<()> {
-        fs::remove_file(self.ballast()).context("removing the ballast")
-    }
+    nobody_was_lost(&mut cluster, &run).await
 }
 
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a server that is still ending has files open.
-        drop(Command::new("umount").arg("-l").arg(self.path()).status());
-    }
+/// Waits until a commit of ours waits for the standby.
+async fn until_commits_hang(cluster: &Cluster) -> Result<()> {
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    wait_for("a commit that waits for the standby", PATIENCE, async || {
+        let hanging = "SELECT COUNT(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep' \
+            AND application_name LIKE 'backstitch %'";
+        sqlx::query_scalar::<_, bool>(hanging).fetch_one(&mut session).await.ok()?.then_some(())
+    })
+    .await
+}
+
+/// The run ends, every task of it ran once, and no worker was taken for dead meanwhile.
+async fn nobody_was_lost(cluster: &mut Cluster, run: &str) -> Result<()> {
+    cluster.until_ended(run).await?;
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "slowness was taken for death");
+    everybody_is_there(cluster)?;
+    cluster.finish_each_once(run).await
 }
 
 /// F14. The disk of the database is full: Postgres panics when it cannot write its log, and is started again.
@@ -126,7 +136,7 @@ async fn a_database_with_a_full_disk_loses_nothing_once_there_is_room() -> Resul
         Cluster::start(Project::chain(400, "0.02")?, Shape { database, ..Shape::default() }).await?;
     let run = cluster.submit().await?;
     cluster.until_succeeded(&run, 100).await?;
-    disk.fill()?;
+    disk.fill_but(0)?;
     // A log segment that exists has room left: writing goes on until it is used up.
     let mut session = PgConnection::connect(&cluster.database_url()).await?;
     sqlx::query("CREATE TABLE filler (bytes TEXT)").execute(&mut session).await.ok();

@@ -1,12 +1,12 @@
 //! Messages of other versions, and messages that nobody of ours has written.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use backstitch_broker::{Broker, Outgoing, RabbitMq, Target, Topology, dead_letter_queue, header};
+use backstitch_broker::Target;
 use backstitch_proto::message::{CONTROL_FANOUT, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue};
-use backstitch_tests::cluster::{Broker as Brokers, Cluster, PATIENCE, Project, Shape};
+use backstitch_tests::cluster::{Broker, Cluster, PATIENCE, Project, Shape};
+use backstitch_tests::stranger::Stranger;
 use backstitch_tests::wait::wait_for;
 
 /// The bytes that every version of every message is held against.
@@ -30,56 +30,18 @@ fn versions(kind: &str) -> Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
-struct Stranger {
-    broker: Arc<dyn Broker>,
+/// Puts each message of a queue without consumers back three times, in another order.
+async fn triple(cluster: &Cluster, name: &str) -> Result<()> {
+    let there = cluster.until_depth(name, |depth| depth.unacknowledged == 0).await?.ready;
+    let stranger = stranger_at(cluster).await?;
+    let took = stranger.triple(name, there.try_into()?, PATIENCE).await?;
+    stranger.leave().await;
+    ensure!(took > 0 && took as u64 == there, "{took} of {there} messages came");
+    Ok(())
 }
 
-impl Stranger {
-    async fn at(cluster: &Cluster) -> Result<Self> {
-        let broker = RabbitMq::connect(&cluster.broker_url(), "stranger").await?;
-        broker.declare(&Topology::for_worker_queues(["default"])).await?;
-        Ok(Self { broker: Arc::new(broker) })
-    }
-
-    async fn send(&self, target: Target, body: Vec<u8>) -> Result<()> {
-        let outgoing = Outgoing {
-            target,
-            body,
-            headers: Default::default(),
-            message_id: "stranger".to_owned(),
-            persistent: true,
-        };
-        Ok(self.broker.publisher().await?.publish(outgoing).await?.await?)
-    }
-
-    /// Puts each message of a queue without consumers back three times, in another order. How many there were.
-    async fn triple(&self, cluster: &Cluster, name: &str) -> Result<u64> {
-        let depth = cluster.until_depth(name, |depth| depth.unacknowledged == 0).await?;
-        let mut consumer = self.broker.consume(name, 1_000).await?;
-        let mut bodies = Vec::new();
-        for _ in 0..depth.ready {
-            let delivery = tokio::time::timeout(PATIENCE, consumer.next()).await?.context("a message")?;
-            bodies.push(delivery.body.clone());
-            _ = delivery.acker.ack().await;
-        }
-        consumer.cancel().await;
-        for body in bodies.iter().rev().chain(&bodies).chain(bodies.iter().rev()) {
-            self.send(queue(name), body.clone()).await?;
-        }
-        Ok(depth.ready)
-    }
-
-    /// Reasons of the next dead letters of `queue`.
-    async fn reasons(&self, queue: &str, count: usize) -> Result<Vec<String>> {
-        let mut dead = self.broker.consume(&dead_letter_queue(queue), 100).await?;
-        let mut reasons = Vec::new();
-        while reasons.len() < count {
-            let letter = tokio::time::timeout(PATIENCE, dead.next()).await?.context("a dead letter")?;
-            reasons.push(letter.headers.get(header::REASON).cloned().unwrap_or_default());
-            _ = letter.acker.ack().await;
-        }
-        Ok(reasons)
-    }
+async fn stranger_at(cluster: &Cluster) -> Result<Stranger> {
+    Stranger::at(&cluster.broker_url()).await
 }
 
 fn queue(name: &str) -> Target {
@@ -99,10 +61,10 @@ async fn every_version_that_ever_was_is_understood_by_the_programs_of_today() ->
     let script = "#!/bin/sh\nprintf '%s' \"$BACKSTITCH_PARTITION_KEY in $UNIT\" >old\n";
     std::fs::write(bin.join("daily.sh"), script)?;
     std::fs::set_permissions(bin.join("daily.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let stranger = Stranger::at(&cluster).await?;
+    let stranger = stranger_at(&cluster).await?;
 
     for dispatch in versions("dispatch")? {
-        stranger.send(queue(&task_queue("default")), dispatch).await?;
+        stranger.send(&queue(&task_queue("default")), [dispatch]).await?;
         let left_behind = Path::new(cluster.project.path()).join("old");
         let text = wait_for("the golden dispatch to be executed", PATIENCE, async || {
             std::fs::read_to_string(&left_behind).ok().filter(|text| !text.is_empty())
@@ -119,14 +81,14 @@ async fn every_version_that_ever_was_is_understood_by_the_programs_of_today() ->
     .await?;
     for report in versions("report")? {
         let before = cluster.metric("backstitch_outcomes_stale_total").await;
-        stranger.send(queue(REPORT_QUEUE), report).await?;
+        stranger.send(&queue(REPORT_QUEUE), [report]).await?;
         wait_for("the golden report to be judged", PATIENCE, async || {
             (cluster.metric("backstitch_outcomes_stale_total").await > before).then_some(())
         })
         .await?;
     }
     for heartbeat in versions("heartbeat")? {
-        stranger.send(queue(HEARTBEAT_QUEUE), heartbeat).await?;
+        stranger.send(&queue(HEARTBEAT_QUEUE), [heartbeat]).await?;
         wait_for("the golden worker to be known", PATIENCE, async || {
             let workers = cluster.leader_says("GET", "/api/workers", None).await?;
             workers.as_array()?.iter().any(|worker| worker["name"] == "worker-1").then_some(())
@@ -136,7 +98,7 @@ async fn every_version_that_ever_was_is_understood_by_the_programs_of_today() ->
         cluster.until_workers(1).await?;
     }
     for control in versions("control")? {
-        stranger.send(Target::Fanout(CONTROL_FANOUT.to_owned()), control).await?;
+        stranger.send(&Target::Fanout(CONTROL_FANOUT.to_owned()), [control]).await?;
         cluster.workers[0].process.line("CancelRun", PATIENCE).await?;
     }
     let run = cluster.submit().await?;
@@ -147,10 +109,8 @@ async fn every_version_that_ever_was_is_understood_by_the_programs_of_today() ->
 /// ledger. The only worker is the one that has already settled these dispatches.
 #[tokio::test]
 async fn results_that_the_broker_lost_are_made_again() -> Result<()> {
-    let shape = Shape { workers: 1, slots: 6, broker: Brokers::Own, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
+    let shape = Shape { workers: 1, slots: 6, broker: Broker::Own, ..Shape::default() };
+    let (mut cluster, run) = Cluster::start_holding(6, shape).await?;
     cluster.coordinators.remove(0).process.kill().await?;
     cluster.project.open_gate()?;
     // A delivery is acknowledged once its report is confirmed.
@@ -167,7 +127,7 @@ async fn results_that_the_broker_lost_are_made_again() -> Result<()> {
 #[tokio::test]
 async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends() -> Result<()> {
     let mut cluster = Cluster::start(Project::chain(60, "0.05")?, Shape::default()).await?;
-    let stranger = Stranger::at(&cluster).await?;
+    let stranger = stranger_at(&cluster).await?;
     let run = cluster.submit().await?;
     let tasks = task_queue("default");
     let queues = [(tasks.as_str(), "dispatch"), (REPORT_QUEUE, "report"), (HEARTBEAT_QUEUE, "heartbeat")];
@@ -181,9 +141,7 @@ async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends()
         let other = versions("control")?.pop().context("golden bytes")?;
         // A body of eight megabytes is the limit of the codec.
         let large = [&known[..4], &vec![0; (8 << 20) + 1]].concat();
-        for body in [newer, longer, shorter, other, large] {
-            stranger.send(queue(name), body).await?;
-        }
+        stranger.send(&queue(name), [newer, longer, shorter, other, large]).await?;
         let mut reasons = stranger.reasons(name, 5).await?;
         reasons.sort();
         let expected = [
@@ -202,7 +160,7 @@ async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends()
     }
     let mut newer = versions("control")?.pop().context("golden bytes")?;
     newer[3] = 200;
-    stranger.send(Target::Fanout(CONTROL_FANOUT.to_owned()), newer).await?;
+    stranger.send(&Target::Fanout(CONTROL_FANOUT.to_owned()), [newer]).await?;
     cluster.finish(&run).await?;
     for worker in &mut cluster.workers {
         ensure!(worker.process.ended().is_none(), "a worker left");
@@ -215,39 +173,31 @@ async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends()
 async fn dispatches_that_come_three_times_and_out_of_order_have_one_effect() -> Result<()> {
     let mut cluster =
         Cluster::start(Project::chain(60, "0.02")?, Shape { workers: 1, ..Shape::default() }).await?;
-    let stranger = Stranger::at(&cluster).await?;
     // Dispatches wait for whoever comes: these are made for a worker that is gone.
     cluster.workers[0].process.freeze()?;
     let run = cluster.submit().await?;
     let tasks = task_queue("default");
     cluster.until_depth(&tasks, |depth| depth.total() > 0).await?;
     cluster.workers.remove(0).process.kill().await?;
-    ensure!(stranger.triple(&cluster, &tasks).await? > 0, "nothing was dispatched");
+    triple(&cluster, &tasks).await?;
     for _ in 0..3 {
         cluster.add_worker().await?;
     }
     cluster.finish(&run).await?;
-    let outcomes = cluster.outcomes().await?;
-    ensure!(outcomes.len() == 1 && outcomes["succeeded"] == 120, "{outcomes:?}");
-    Ok(())
+    cluster.each_succeeded_at_once().await
 }
 
 /// F10. Each report that the queue holds is there three times, in another order: one counts, two are rejected.
 #[tokio::test]
 async fn reports_that_come_three_times_and_out_of_order_have_one_effect() -> Result<()> {
-    let mut cluster = Cluster::start(Project::gated(6)?, Shape::default()).await?;
-    let stranger = Stranger::at(&cluster).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
+    let (mut cluster, run) = Cluster::start_holding(6, Shape::default()).await?;
     cluster.coordinators.remove(0).process.kill().await?;
     cluster.project.open_gate()?;
     // A delivery is acknowledged once its report is confirmed.
     cluster.until_depth(&task_queue("default"), |depth| depth.total() == 0).await?;
-    ensure!(stranger.triple(&cluster, REPORT_QUEUE).await? > 0, "nothing was reported");
+    triple(&cluster, REPORT_QUEUE).await?;
     cluster.add_coordinator().await?;
     cluster.until_metric("backstitch_outcomes_stale_total", 2.0 * 6.0).await?;
     cluster.finish_each_once(&run).await?;
-    let outcomes = cluster.outcomes().await?;
-    ensure!(outcomes.len() == 1 && outcomes["succeeded"] == 6, "{outcomes:?}");
-    Ok(())
+    cluster.each_succeeded_at_once().await
 }

@@ -1,11 +1,13 @@
-//! The network between each pair of processes: cut, slow, silent and half-open.
+//! The network between each pair of processes: cut, slow, silent, half-open, and losing packets.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use backstitch_proto::message::task_queue;
 use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
-use backstitch_tests::relay::Side;
+use backstitch_tests::loss::Loss;
+use backstitch_tests::relay::{Relay, Side};
+use backstitch_tests::shared::skipped;
 use backstitch_tests::wait::{pass, wait_for};
 
 /// F7, F10. Every line breaks again and again: what was unconfirmed is published twice, what was unacknowledged is
@@ -33,9 +35,7 @@ async fn lines_that_break_again_and_again_lose_nothing_and_record_nothing_twice(
 async fn a_worker_behind_a_dead_line_is_given_up_and_fenced() -> Result<()> {
     const STALE: &str = "backstitch_outcomes_stale_total";
     let shape = Shape { workers: 4, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::gated(8)?, shape).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(8).await?;
+    let (mut cluster, run) = Cluster::start_holding(8, shape).await?;
     cluster.workers[0].to_broker.silence();
     cluster.workers[1].to_broker.half_open(Side::Program);
     cluster.workers[2].to_broker.half_open(Side::Server);
@@ -58,9 +58,7 @@ async fn a_worker_behind_a_dead_line_is_given_up_and_fenced() -> Result<()> {
 /// F7, F9. The leader hears nobody because its own line is dead. That says nothing about any worker.
 #[tokio::test]
 async fn a_leader_behind_a_dead_line_to_the_broker_takes_no_lease_away() -> Result<()> {
-    let mut cluster = Cluster::start(Project::gated(6)?, Shape::default()).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
+    let (mut cluster, run) = Cluster::start_holding(6, Shape::default()).await?;
     for side in [Side::Program, Side::Server] {
         cluster.coordinators[0].to_broker.half_open(side);
         // Longer than a lease: that nothing happens is the point.
@@ -98,9 +96,7 @@ async fn leads(url: &str) -> bool {
 /// F8. The database has committed, and the answer never comes: the leader commits the same batch again.
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_repeated_and_done_once() -> Result<()> {
-    let mut cluster = Cluster::start(Project::gated(6)?, Shape::default()).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
+    let (mut cluster, run) = Cluster::start_holding(6, Shape::default()).await?;
     let leader = &cluster.coordinators[0];
     leader.to_ledger.half_open_from(Side::Server, "COMMIT");
     cluster.project.open_gate()?;
@@ -108,9 +104,7 @@ async fn a_commit_whose_answer_is_lost_is_repeated_and_done_once() -> Result<()>
     leader.to_ledger.restore_anew();
     leader.process.line("commit failed", PATIENCE).await?;
     cluster.finish_each_once(&run).await?;
-    let outcomes = cluster.outcomes().await?;
-    ensure!(outcomes.len() == 1 && outcomes["succeeded"] == 6, "{outcomes:?}");
-    Ok(())
+    cluster.each_succeeded_at_once().await
 }
 
 /// F8, F9. The broker has the messages, and no confirm ever comes: the leader publishes them again.
@@ -131,9 +125,7 @@ async fn a_publish_whose_confirm_is_lost_is_repeated_and_done_once() -> Result<(
     cluster.heal()?;
     cluster.project.open_gate()?;
     cluster.finish(&run).await?;
-    let outcomes = cluster.outcomes().await?;
-    ensure!(outcomes.len() == 1 && outcomes["succeeded"] == 6, "{outcomes:?}");
-    Ok(())
+    cluster.each_succeeded_at_once().await
 }
 
 /// F15. 200 ms there and back on every line, and a database that stalls for longer than a heartbeat.
@@ -142,11 +134,8 @@ async fn slow_lines_and_a_stalled_disk_cost_time_and_no_worker() -> Result<()> {
     let database = backstitch_tests::cluster::Database::Own;
     let mut cluster =
         Cluster::start(Project::chain(60, "0.05")?, Shape { database, ..Shape::default() }).await?;
-    let rtt = Duration::from_millis(100);
-    cluster.coordinators[0].to_broker.delay(rtt);
-    cluster.coordinators[0].to_ledger.delay(rtt);
-    for worker in &cluster.workers {
-        worker.to_broker.delay(rtt);
+    for line in lines(&cluster) {
+        line.delay(Duration::from_millis(100));
     }
     let run = cluster.submit().await?;
     cluster.until_succeeded(&run, 20).await?;
@@ -157,4 +146,36 @@ async fn slow_lines_and_a_stalled_disk_cost_time_and_no_worker() -> Result<()> {
     cluster.until_ended(&run).await?;
     ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "slowness was taken for death");
     cluster.finish(&run).await
+}
+
+/// F15. Of the packets on every line, to the servers and back, one in a hundred is lost, then one in twenty.
+#[tokio::test]
+async fn lines_that_lose_packets_cost_time_and_no_worker() -> Result<()> {
+    if !Loss::is_possible() {
+        return skipped("only root can make the network lose packets, with nft");
+    }
+    let shape = Shape { coordinators: 2, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(200, "0.1")?, shape).await?;
+    let ports: Vec<u16> = lines(&cluster).map(Relay::port).collect();
+    let run = cluster.submit().await?;
+    for (percent, succeeded) in [(1, 200), (5, 400)] {
+        let loss = Loss::of(percent, &ports)?;
+        cluster.until_succeeded(&run, succeeded).await?;
+        let lost = loss.packets()?;
+        println!("{percent} of 100 packets: {lost:?} were lost to and from the servers");
+        ensure!(lost.iter().all(|packets| *packets > 0), "no packet was lost: {lost:?}");
+    }
+    cluster.until_ended(&run).await?;
+    ensure!(
+        cluster.metric("backstitch_workers_lost_total").await == 0.0,
+        "lost packets were taken for death"
+    );
+    cluster.finish_each_once(&run).await
+}
+
+/// Every line of every process.
+fn lines(cluster: &Cluster) -> impl Iterator<Item = &Relay> {
+    let coordinators = cluster.coordinators.iter();
+    let coordinators = coordinators.flat_map(|process| [&process.to_broker, &process.to_ledger]);
+    coordinators.chain(cluster.workers.iter().map(|worker| &worker.to_broker))
 }

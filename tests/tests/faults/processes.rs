@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use backstitch_proto::message::{REPORT_QUEUE, task_queue};
-use backstitch_tests::cluster::{Cluster, Depth, PATIENCE, Project, Shape};
+use backstitch_tests::cluster::{Cluster, Depth, Journal, PATIENCE, Project, Shape};
 use backstitch_tests::relay::Side;
 use backstitch_tests::wait::{pass, wait_for};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+
+/// After how long a worker that is silent is given up (`coordinator/src/engine/mod.rs`), seconds.
+const LEASE_S: f64 = 10.0;
 
 /// F1. Before a task is claimed, in the middle of tasks, and while results are on their way.
 #[tokio::test]
@@ -29,14 +32,31 @@ async fn workers_killed_at_every_step_lose_nothing_and_make_no_task_fail() -> Re
     Ok(())
 }
 
+/// F1. What it was running is missed after one lease, and runs again long before a second one would be over. The tasks
+/// themselves say when. There is no other worker: a busy one could take them and let them wait.
+#[tokio::test]
+async fn what_a_killed_worker_was_running_begins_again_within_two_leases() -> Result<()> {
+    let shape = Shape { workers: 1, ..Shape::default() };
+    let (mut cluster, run) = Cluster::start_holding(2, shape).await?;
+    let killed_s = Journal::now_s()?;
+    cluster.workers[0].process.kill().await?;
+    cluster.replace_ended_workers().await?;
+    cluster.until_begun(2 + 2).await?;
+    for again_s in cluster.project.journal()?.begun_again_s() {
+        let after_s = again_s - killed_s;
+        println!("a task of the killed worker began again after {after_s:.1} s");
+        ensure!(after_s < 2.0 * LEASE_S, "a task of the killed worker began again after {after_s:.1} s");
+    }
+    cluster.project.open_gate()?;
+    cluster.finish(&run).await
+}
+
 /// F1. Its report is committed, and it has not acknowledged its messages: others are given them, and do not run them.
 #[tokio::test]
 async fn a_worker_that_dies_between_report_and_acknowledgement_has_run_its_tasks() -> Result<()> {
     // A worker with more than one task would wait for the confirm of the first before it reports the second.
     let shape = Shape { slots: 1, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::gated(3)?, shape).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(3).await?;
+    let (mut cluster, run) = Cluster::start_holding(3, shape).await?;
     // Its report is heard; that it is confirmed is not.
     cluster.workers[0].to_broker.half_open(Side::Server);
     cluster.project.open_gate()?;
@@ -52,9 +72,7 @@ async fn a_worker_that_dies_between_report_and_acknowledgement_has_run_its_tasks
 #[tokio::test]
 async fn a_worker_that_dies_between_effect_and_report_leaves_its_tasks_to_run_again() -> Result<()> {
     let shape = Shape { workers: 1, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::gated(2)?, shape).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(2).await?;
+    let (mut cluster, run) = Cluster::start_holding(2, shape).await?;
     cluster.workers[0].to_broker.silence();
     cluster.project.open_gate()?;
     wait_for("the effects", PATIENCE, async || {
@@ -137,9 +155,7 @@ async fn replace_leader(cluster: &mut Cluster) -> Result<()> {
 /// F5.
 #[tokio::test]
 async fn a_frozen_worker_that_comes_back_after_its_lease_is_fenced_and_counted() -> Result<()> {
-    let mut cluster = Cluster::start(Project::gated(6)?, Shape::default()).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
+    let (mut cluster, run) = Cluster::start_holding(6, Shape::default()).await?;
     cluster.workers[0].process.freeze()?;
     wait_for("the lease to run out", PATIENCE, async || {
         (cluster.metric("backstitch_workers_lost_total").await >= 1.0).then_some(())
@@ -162,9 +178,7 @@ async fn a_frozen_worker_that_comes_back_after_its_lease_is_fenced_and_counted()
 #[tokio::test]
 async fn a_frozen_leader_that_comes_back_finds_another_and_writes_nothing() -> Result<()> {
     let shape = Shape { coordinators: 2, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
+    let (mut cluster, run) = Cluster::start_holding(6, shape).await?;
     cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
     cluster.project.open_gate()?;
     until_a_commit_hangs(&cluster).await?;
@@ -195,9 +209,7 @@ async fn until_a_commit_hangs(cluster: &Cluster) -> Result<()> {
 #[tokio::test]
 async fn a_frozen_leader_swallows_no_sign_of_life() -> Result<()> {
     let shape = Shape { coordinators: 2, workers: 2, ..Shape::default() };
-    let mut cluster = Cluster::start(Project::gated(4)?, shape).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(4).await?;
+    let (mut cluster, run) = Cluster::start_holding(4, shape).await?;
     cluster.coordinators[0].process.freeze()?;
     cluster.coordinators[1].process.line("leading", PATIENCE).await?;
     // Longer than a lease: that nothing happens is the point.
@@ -211,9 +223,7 @@ async fn a_frozen_leader_swallows_no_sign_of_life() -> Result<()> {
 /// F6, with nobody to take over: the silence was its own.
 #[tokio::test]
 async fn a_leader_that_was_frozen_itself_takes_no_lease_away() -> Result<()> {
-    let mut cluster = Cluster::start(Project::gated(6)?, Shape::default()).await?;
-    let run = cluster.submit().await?;
-    cluster.until_begun(6).await?;
+    let (mut cluster, run) = Cluster::start_holding(6, Shape::default()).await?;
     cluster.coordinators[0].process.freeze()?;
     // Longer than a lease. Nothing can be waited for: that nothing happens is the point.
     pass(Duration::from_secs(14)).await;
@@ -238,18 +248,18 @@ async fn of_a_hundred_prefetched_tasks_only_the_one_that_kills_workers_is_given_
     ensure!(cluster.project.journal()?.ended().is_empty());
     cluster.project.open_gate()?;
     let mut deaths = 0;
-    loop {
-        deaths += cluster.replace_ended_workers().await?;
-        let shown =
-            cluster.leader_says("GET", &format!("/api/runs/{run}"), None).await.context("a leader")?;
-        if shown["status"] != "running" {
-            ensure!(shown["counts"]["failed"] == 1, "{shown:#}");
-            ensure!(shown["counts"]["succeeded"] == TASKS - 1, "{shown:#}");
-            break;
+    let shown = wait_for("the run to end", PATIENCE, async || {
+        match cluster.replace_ended_workers().await {
+            Ok(ended) => deaths += ended,
+            Err(error) => return Some(Err(error)),
         }
-        ensure!(deaths < 20, "one task has killed {deaths} workers");
-        tokio::task::yield_now().await;
-    }
+        let shown = cluster.leader_says("GET", &format!("/api/runs/{run}"), None).await?;
+        (shown["status"] != "running" || deaths >= 20).then_some(Ok(shown))
+    });
+    let shown = shown.await??;
+    ensure!(deaths < 20, "one task has killed {deaths} workers");
+    ensure!(shown["counts"]["failed"] == 1, "{shown:#}");
+    ensure!(shown["counts"]["succeeded"] == TASKS - 1, "{shown:#}");
     let attempts = cluster.leader_says("GET", &format!("/api/runs/{run}/attempts?failed=true"), None).await;
     let attempts = attempts.context("the attempts")?;
     let given_up = attempts["items"].as_array().context("a list")?;

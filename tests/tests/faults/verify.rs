@@ -1,9 +1,10 @@
 //! `backstitch verify` can fail: each of its checks finds what it is for, in a real ledger that somebody has changed.
 
 use anyhow::{Context, Result, ensure};
-use backstitch_broker::{Broker, Outgoing, RabbitMq, Target, Topology};
+use backstitch_broker::Target;
 use backstitch_proto::message::task_queue;
 use backstitch_tests::cluster::{Cluster, Project, Shape};
+use backstitch_tests::stranger::Stranger;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -174,24 +175,10 @@ async fn verify_finds_a_task_queue_that_holds_more_than_any_window() -> Result<(
     let (database, broker_url) = (cluster.database_url(), cluster.broker_url());
     let arguments = ["verify", "--database-url", &database, "--broker-url", &broker_url];
     cluster.run(&arguments).await?;
-    let broker = RabbitMq::connect(&broker_url, "stranger").await?;
-    broker.declare(&Topology::for_worker_queues(["default"])).await?;
-    let publisher = broker.publisher().await?;
-    let mut confirms = Vec::new();
-    for number in 0..MESSAGES {
-        let outgoing = Outgoing {
-            target: Target::Queue(task_queue("default")),
-            body: b"not ours".to_vec(),
-            headers: Default::default(),
-            message_id: number.to_string(),
-            persistent: true,
-        };
-        confirms.push(publisher.publish(outgoing).await?);
-    }
-    for confirm in confirms {
-        confirm.await?;
-    }
-    broker.close().await;
+    let stranger = Stranger::at(&broker_url).await?;
+    let messages = std::iter::repeat_n(b"not ours".to_vec(), MESSAGES);
+    stranger.send(&Target::Queue(task_queue("default")), messages).await?;
+    stranger.leave().await;
     let said = cluster.run(&arguments).await.err().context("nothing was found")?.to_string();
     ensure!(said.contains("exit status: 1") && said.contains("BOUND: 5000 messages wait"), "{said}");
     Ok(())

@@ -1,0 +1,110 @@
+//! What is in the queues, by their own leaders: the statistics of a quorum queue are seconds old.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use backstitch_proto::message::{REPORT_QUEUE, task_queue};
+
+use super::{Cluster, PATIENCE};
+use crate::wait::wait_for;
+
+/// Messages of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// That no consumer has been given.
+    pub ready: u64,
+    /// That a consumer has been given and has not acknowledged.
+    pub unacknowledged: u64,
+}
+
+impl Depth {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.ready + self.unacknowledged
+    }
+}
+
+impl Cluster {
+    /// What is in `queue` now.
+    ///
+    /// # Errors
+    /// When there is no such quorum queue.
+    pub async fn depth(&self, queue: &str) -> Result<Depth> {
+        self.depths().await?.remove(queue).with_context(|| format!("there is no quorum queue {queue}"))
+    }
+
+    /// Waits until the messages of `queue` are as wanted.
+    ///
+    /// # Errors
+    /// When they do not become so.
+    pub async fn until_depth(&self, queue: &str, wanted: impl Fn(Depth) -> bool) -> Result<Depth> {
+        let mut last = None;
+        let waited = wait_for("the messages of a queue", PATIENCE, async || {
+            last = Some(self.depth(queue).await);
+            last.as_ref()?.as_ref().ok().copied().filter(|depth| wanted(*depth))
+        });
+        waited.await.with_context(|| format!("{queue}, at last: {last:?}"))
+    }
+
+    /// Waits until the queues of tasks and reports hold nothing. Dead letters stay where they are.
+    pub(super) async fn until_no_message_of_work(&self) -> Result<()> {
+        let mut last = None;
+        let empty = wait_for("the queues to be empty", PATIENCE, async || {
+            last = Some(self.depths().await);
+            let depths = last.as_ref()?.as_ref().ok()?;
+            let mut of_work = depths.iter().filter(|(name, _)| is_of_work(name));
+            of_work.all(|(_, depth)| depth.total() == 0).then_some(())
+        });
+        empty.await.with_context(|| format!("the last that was seen of them: {last:?}"))
+    }
+
+    /// Every quorum queue.
+    async fn depths(&self) -> Result<BTreeMap<String, Depth>> {
+        parse(&self.broker.eval(question).await?)
+    }
+}
+
+fn is_of_work(queue: &str) -> bool {
+    queue == REPORT_QUEUE || (queue.starts_with(&task_queue("")) && !queue.contains(".dead"))
+}
+
+/// What gives name, ready and unacknowledged messages of every quorum queue of this virtual host.
+fn question(host: &str) -> String {
+    format!(
+        "[begin Count = fun(Of) -> {{ok, {{_, N}}, _}} = ra:leader_query(amqqueue:get_pid(Q), Of), N end, \
+         {{element(4, amqqueue:get_name(Q)), Count(fun rabbit_fifo:query_messages_ready/1), \
+         Count(fun rabbit_fifo:query_messages_checked_out/1)}} end || \
+         Q <- rabbit_amqqueue:list(<<\"{host}\">>), amqqueue:get_type(Q) =:= rabbit_quorum_queue]."
+    )
+}
+
+/// Reads `[{{<<"name">>,1,2}},...]`, which may go over several lines.
+fn parse(answer: &str) -> Result<BTreeMap<String, Depth>> {
+    let answer: String = answer.split_whitespace().collect();
+    let queue = |text: &str| {
+        let (name, counts) = text.split_once("\">>,")?;
+        let (ready, unacknowledged) = counts.split_once('}')?.0.split_once(',')?;
+        Some((
+            name.to_owned(),
+            Depth { ready: ready.parse().ok()?, unacknowledged: unacknowledged.parse().ok()? },
+        ))
+    };
+    let queues = answer.split("{<<\"").skip(1).map(queue).collect::<Option<_>>();
+    queues.with_context(|| format!("no depths of queues: {answer}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_a_broker_is_read_over_several_lines() -> Result<()> {
+        assert!(parse("[]\n")?.is_empty());
+        let depths = parse("[{<<\"a.dead\">>,0,0},\n {<<\"b\">>,\n  1,\n  23}]\n")?;
+        assert_eq!(depths["b"], Depth { ready: 1, unacknowledged: 23 });
+        assert_eq!(depths.len(), 2);
+        assert!(parse("[{<<\"a\">>,down,0}]").is_err());
+        Ok(())
+    }
+}
