@@ -65,6 +65,7 @@ impl Leader<'_> {
             if !waiting.ackers.is_empty() {
                 // These reports changed nothing: there is nothing to wait for.
                 tokio::spawn(async move { _ = Acker::ack_all(waiting.ackers).await });
+                self.note_unacknowledged();
             }
             waiting.replies.into_iter().for_each(|reply| reply());
             return Ok(());
@@ -119,6 +120,7 @@ impl Leader<'_> {
         }
         if !waiting.ackers.is_empty() {
             tokio::spawn(async move { _ = Acker::ack_all(waiting.ackers).await });
+            self.note_unacknowledged();
         }
         waiting.replies.into_iter().for_each(|reply| reply());
         let now_us = self.clock.now().wall_us;
@@ -129,6 +131,12 @@ impl Leader<'_> {
         self.owed.extend(effects);
         self.perform();
         Ok(())
+    }
+
+    /// Counts the reports that are here: in front of the engine, behind it, and in the commit under way.
+    pub(super) fn note_unacknowledged(&self) {
+        let committing = self.committing.as_ref().map_or(0, |committing| committing.waiting.ackers.len());
+        self.metrics.unacknowledged(self.intake.reports.len() + self.waiting.ackers.len() + committing);
     }
 
     /// Performs what is owed, as far as the outbox takes it: a broker that is away must not hold the leader up.
@@ -144,6 +152,9 @@ impl Leader<'_> {
                 return self.owed.push_front(effect);
             };
             if let Some(parcel) = self.parcel(&effect) {
+                if let Some(bytes) = parcel.dispatch_bytes() {
+                    self.metrics.dispatched(bytes);
+                }
                 permit.send(parcel);
             }
         }

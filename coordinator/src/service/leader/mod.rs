@@ -235,15 +235,16 @@ impl<'a> Leader<'a> {
         }
         self.waiting.bytes += bytes;
         self.waiting.spans.extend(record_spans(&report));
+        self.metrics.reported(bytes);
         self.time(&report);
         self.engine.report(report, self.clock.now());
         self.waiting.ackers.push(acker);
+        self.note_unacknowledged();
         Ok(())
     }
 
     /// Takes the times of a report. Clocks of workers may be ahead of ours: then the wait counts as none.
     fn time(&mut self, report: &Report) {
-        self.metrics.reported();
         for news in &report.dispatches {
             let DispatchReport::Outcomes { dispatch, outcomes, .. } = news else { continue };
             let Some(first) = outcomes.first() else { continue };
