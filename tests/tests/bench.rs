@@ -1,11 +1,18 @@
 //! `backstitch bench` on private servers: it measures, its figures hang together, and it leaves nothing behind.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use backstitch_tests::postgres::Postgres;
-use backstitch_tests::process::backstitch;
+use backstitch_tests::process::{Process, backstitch};
 use backstitch_tests::rabbitmq::RabbitMq;
+use backstitch_tests::wait::SOON;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use tokio::process::Command;
+
+/// A measurement of two seconds with everything around it, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Result<()> {
@@ -55,5 +62,66 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
         .fetch_one(&mut session)
         .await?;
     ensure!(left == 0, "{left} databases are left");
+    Ok(())
+}
+
+#[tokio::test]
+async fn workers_that_are_started_by_hand_are_waited_for_and_used() -> Result<()> {
+    let (rabbitmq, postgres) = tokio::try_join!(RabbitMq::start(), Postgres::start())?;
+    let bench = |arguments: &[&str]| -> Result<Command> {
+        let mut command = backstitch(["bench", "--workers", "0", "--output", "json"])?;
+        command.args(["--database-url", &postgres.url(), "--broker-url", &rabbitmq.url()]).args(arguments);
+        Ok(command)
+    };
+    let nobody = bench(&["--worker-wait", "1"])?.output().await?;
+    let said = String::from_utf8_lossy(&nobody.stderr);
+    ensure!(nobody.status.code() == Some(1) && said.contains("for 1 s (--worker-wait)"), "{nobody:?}");
+
+    // Two seconds at best.
+    let sleep = ["--scenario", "sleep", "--tasks", "60", "--task-ms", "100", "--slots", "3", "--batch", "1"];
+    let mut measurement = Process::spawn("bench", bench(&sleep)?)?;
+    let hint =
+        measurement.line("backstitch bench-worker", PATIENCE).await?.replace("USER:PASSWORD", "guest:guest");
+    let mut worker = Process::spawn("worker", backstitch(hint.split_whitespace().skip(1))?)?;
+    let status = measurement.wait(PATIENCE).await?;
+    let said = measurement.output();
+    ensure!(status.success(), "{status}: {said}");
+    let figures: Value = serde_json::from_str(&said[said.find('{').context("no figures")?..])?;
+    ensure!(figures["workers_at_end"] == 1 && figures["slots_at_end"] == 3, "{figures:#}");
+    ensure!(
+        figures["share_of_ideal"].as_f64().is_some_and(|share| 0.0 < share && share <= 1.0),
+        "{figures:#}"
+    );
+    ensure!(figures["worker_peak_mb"].is_null(), "not started by us, so not measured: {figures:#}");
+    ensure!(figures["runs_show_process_ms"]["p50"].as_f64() > Some(1.0), "a process takes time: {figures:#}");
+    depths_are_plausible(&figures["broker_depth"], 60)?;
+
+    // A worker is there, and does not know the second asset.
+    let failed = bench(&["--tasks", "4", "--assets", "2"])?.output().await?;
+    let said = String::from_utf8_lossy(&failed.stderr);
+    ensure!(failed.status.code() == Some(1) && said.contains("the run ended as Failed: "), "{failed:?}");
+    ensure!(said.contains("step_1"), "{said}");
+    worker.terminate()?;
+    ensure!(worker.wait(SOON).await?.success(), "{}", worker.output());
+    Ok(())
+}
+
+/// The curve of a run of so many messages: it goes on in time, workers hold some in between, and nothing is left.
+fn depths_are_plausible(curve: &Value, messages: u64) -> Result<()> {
+    let points = curve.as_array().context("a curve")?;
+    let of = |point: &Value, key: &str| point[key].as_u64().with_context(|| format!("{key} in {point}"));
+    let mut held = 0;
+    for point in points {
+        let (ready, taken) = (of(point, "tasks_ready")?, of(point, "tasks_unacknowledged")?);
+        ensure!(ready + taken <= 2 * messages, "more than there are: {curve}");
+        ensure!(of(point, "reports_ready")? + of(point, "reports_unacknowledged")? <= messages, "{curve}");
+        ensure!(of(point, "heartbeats_ready")? <= messages, "they are not read: {curve}");
+        held = held.max(taken);
+    }
+    let seconds: Vec<f64> = points.iter().filter_map(|point| point["seconds"].as_f64()).collect();
+    ensure!(seconds.len() == points.len() && seconds.len() > 2 && seconds.is_sorted(), "{curve}");
+    ensure!(held > 0, "nobody ever held a task: {curve}");
+    let last = points.last().context("a last point")?;
+    ensure!(of(last, "tasks_ready")? + of(last, "reports_ready")? == 0, "something is left: {curve}");
     Ok(())
 }
