@@ -251,14 +251,6 @@ pub fn bind(definitions: &Definitions, record: RunRecord) -> Result<RunPlan, Sub
     Ok(RunPlan { record, assets })
 }
 
-/// Worker queues that a project can send to.
-pub(super) fn queues(definitions: &Definitions) -> Vec<String> {
-    let project = definitions.project();
-    let declared = project.queues.keys().map(ToString::to_string);
-    let used = project.assets.values().map(|asset| asset.queue.to_string());
-    declared.chain(used).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
 fn select_assets(
     submission: &Submission,
     definitions: &Definitions,

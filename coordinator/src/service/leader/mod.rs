@@ -27,7 +27,7 @@ use super::metrics::Metrics;
 use super::outbox::{self, Parcel, Receipt};
 use super::room::Room;
 use super::tracing::record_spans;
-use super::{COMMANDS_MAX, Coordinator, TermError, pinned, planning};
+use super::{COMMANDS_MAX, Coordinator, TermError, pinned};
 use crate::engine::{Effect, Engine};
 use crate::ledger::{Ledger, LedgerError, Term};
 
@@ -123,7 +123,7 @@ impl<'a> Leader<'a> {
         let (catalog, reading) = Catalog::begin(&coordinator.definitions, Utc::now());
         let mut live = ledger.load_live().await.map_err(TermError::Ledger)?;
         let plans = pinned::plans(ledger.as_ref(), &mut live).await.map_err(TermError::Ledger)?;
-        let mut queues: Vec<String> = planning::queues(&coordinator.definitions);
+        let mut queues = coordinator.definitions.worker_queues();
         queues.extend(plans.values().flat_map(|plan| &plan.assets).map(|asset| asset.queue.to_string()));
         let broker = &coordinator.broker;
         broker.declare(&Topology::for_worker_queues(&queues)).await.map_err(TermError::Broker)?;
