@@ -132,7 +132,7 @@ impl Embedded {
         if let Some(slots) = roles.slots {
             let options = WorkerOptions {
                 slots,
-                queues: project.queues(),
+                queues: project.definitions.worker_queues().into_iter().collect(),
                 project_dir: project.dir.clone(),
                 ..WorkerOptions::default()
             };

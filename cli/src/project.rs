@@ -3,7 +3,6 @@
 //! A project file may come from anywhere, and what a calendar file holds turns up in messages; so only files inside of
 //! the project's folder are opened, links followed, and no more of one is read than a calendar may have.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
@@ -44,15 +43,6 @@ impl Project {
             Definitions::from_yaml_with_files(&shown, &text, &mut |file| read_calendar(dir, file))
                 .map_err(Invalid::Definitions)?;
         Ok(Self { dir: dir.to_owned(), definitions: Arc::new(definitions) })
-    }
-
-    /// Every worker queue that the project sends to.
-    pub(crate) fn queues(&self) -> Vec<String> {
-        let project = self.definitions.project();
-        let used = project.assets.values().map(|asset| asset.queue.to_string());
-        let declared = project.queues.keys().map(ToString::to_string);
-        let queues: BTreeSet<String> = used.chain(declared).collect();
-        if queues.is_empty() { vec!["default".to_owned()] } else { queues.into_iter().collect() }
     }
 }
 

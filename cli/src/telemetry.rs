@@ -89,6 +89,11 @@ impl Drop for Telemetry {
     }
 }
 
+/// Whether this process, and those that it starts, have spans.
+pub(crate) fn exports_traces() -> bool {
+    exporting("TRACES")
+}
+
 /// The standard variables ask for a signal: `TRACES` or `METRICS`.
 fn exporting(signal: &str) -> bool {
     let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());

@@ -1,11 +1,23 @@
 //! `backstitch bench` on private servers: it measures, its figures hang together, and it leaves nothing behind.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use backstitch_tests::postgres::Postgres;
-use backstitch_tests::process::backstitch;
+use backstitch_tests::process::{Process, backstitch};
 use backstitch_tests::rabbitmq::RabbitMq;
+use backstitch_tests::wait::SOON;
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, ConnectionProperties};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use tokio::process::Command;
+
+/// A measurement of two seconds with everything around it, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Result<()> {
@@ -56,4 +68,149 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
         .await?;
     ensure!(left == 0, "{left} databases are left");
     Ok(())
+}
+
+#[tokio::test]
+async fn workers_that_are_started_by_hand_are_waited_for_and_used() -> Result<()> {
+    let (rabbitmq, postgres) = tokio::try_join!(RabbitMq::start(), Postgres::start())?;
+    let bench = |arguments: &[&str]| -> Result<Command> {
+        let mut command = backstitch(["bench", "--workers", "0", "--output", "json"])?;
+        command.args(["--database-url", &postgres.url(), "--broker-url", &rabbitmq.url()]).args(arguments);
+        Ok(command)
+    };
+    let nobody = bench(&["--worker-wait", "1"])?.output().await?;
+    let said = String::from_utf8_lossy(&nobody.stderr);
+    ensure!(nobody.status.code() == Some(1) && said.contains("for 1 s (--worker-wait)"), "{nobody:?}");
+
+    // Two seconds at best.
+    let sleep = ["--scenario", "sleep", "--tasks", "60", "--task-ms", "100", "--slots", "3", "--batch", "1"];
+    let mut measurement = Process::spawn("bench", bench(&sleep)?)?;
+    let hint =
+        measurement.line("backstitch bench-worker", PATIENCE).await?.replace("USER:PASSWORD", "guest:guest");
+    let mut worker = Process::spawn("worker", backstitch(hint.split_whitespace().skip(1))?)?;
+    let status = measurement.wait(PATIENCE).await?;
+    let said = measurement.output();
+    ensure!(status.success(), "{status}: {said}");
+    let figures: Value = serde_json::from_str(&said[said.find('{').context("no figures")?..])?;
+    ensure!(figures["workers_at_end"] == 1 && figures["slots_at_end"] == 3, "{figures:#}");
+    ensure!(
+        figures["share_of_ideal"].as_f64().is_some_and(|share| 0.0 < share && share <= 1.0),
+        "{figures:#}"
+    );
+    ensure!(figures["worker_peak_mb"].is_null(), "not started by us, so not measured: {figures:#}");
+    ensure!(figures["runs_show_process_ms"]["p50"].as_f64() > Some(1.0), "a process takes time: {figures:#}");
+    depths_are_plausible(&figures["broker_depth"], 60)?;
+
+    // A worker is there, and does not know the second asset.
+    let failed = bench(&["--tasks", "4", "--assets", "2"])?.output().await?;
+    let said = String::from_utf8_lossy(&failed.stderr);
+    ensure!(failed.status.code() == Some(1) && said.contains("the run ended as Failed: "), "{failed:?}");
+    ensure!(said.contains("step_1"), "{said}");
+    worker.terminate()?;
+    ensure!(worker.wait(SOON).await?.success(), "{}", worker.output());
+    Ok(())
+}
+
+/// The curve of a run of so many messages: it goes on in time, workers hold some in between, and nothing is left.
+fn depths_are_plausible(curve: &Value, messages: u64) -> Result<()> {
+    let points = curve.as_array().context("a curve")?;
+    let of = |point: &Value, key: &str| point[key].as_u64().with_context(|| format!("{key} in {point}"));
+    let mut held = 0;
+    for point in points {
+        let (ready, taken) = (of(point, "tasks_ready")?, of(point, "tasks_unacknowledged")?);
+        ensure!(ready + taken <= 2 * messages, "more than there are: {curve}");
+        ensure!(of(point, "reports_ready")? + of(point, "reports_unacknowledged")? <= messages, "{curve}");
+        ensure!(of(point, "heartbeats_ready")? <= messages, "they are not read: {curve}");
+        held = held.max(taken);
+    }
+    let seconds: Vec<f64> = points.iter().filter_map(|point| point["seconds"].as_f64()).collect();
+    ensure!(seconds.len() == points.len() && seconds.len() > 2 && seconds.is_sorted(), "{curve}");
+    ensure!(held > 0, "nobody ever held a task: {curve}");
+    let last = points.last().context("a last point")?;
+    ensure!(of(last, "tasks_ready")? + of(last, "reports_ready")? == 0, "something is left: {curve}");
+    Ok(())
+}
+
+/// What was published to one queue: how many messages, of how many bytes, with which properties.
+#[derive(Debug, Default, PartialEq)]
+struct Published {
+    messages: u64,
+    bytes: usize,
+    properties: BTreeSet<String>,
+}
+
+#[tokio::test]
+async fn the_broker_limit_sends_what_the_run_sent() -> Result<()> {
+    const ALL: &str = "all.that.is.published";
+    let (rabbitmq, postgres) = tokio::try_join!(RabbitMq::start(), Postgres::start())?;
+    // From now on the broker gives this queue a copy of every message.
+    rabbitmq.ctl(["trace_on"]).await?;
+    let connection = lapin::Connection::connect(&rabbitmq.url(), ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let nothing = FieldTable::default;
+    channel.queue_declare(ALL.into(), QueueDeclareOptions::exclusive(), nothing()).await?;
+    let bound = QueueBindOptions::default();
+    channel.queue_bind(ALL.into(), "amq.rabbitmq.trace".into(), "publish.#".into(), bound, nothing()).await?;
+
+    let mut command = backstitch(["bench", "--tasks", "300", "--batch", "1", "--output", "json"])?;
+    command.args(["--database-url", &postgres.url(), "--broker-url", &rabbitmq.url()]);
+    let output = command.output().await?;
+    ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+
+    let properties = BasicProperties::default();
+    let end =
+        channel.basic_publish("".into(), ALL.into(), BasicPublishOptions::default(), b"end", properties);
+    end.await?.await?;
+    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let mut copies = channel.basic_consume(ALL.into(), "test".into(), options, nothing()).await?;
+    let mut published: BTreeMap<String, Published> = BTreeMap::new();
+    while let Some(copy) = copies.next().await.transpose()? {
+        if copy.data == b"end" {
+            break;
+        }
+        let headers = copy.properties.headers().clone().unwrap_or_default();
+        let of = published.entry(routing_key(&headers).context("a routing key")?).or_default();
+        of.messages += 1;
+        of.bytes += copy.data.len();
+        of.properties.extend(properties_of(&headers));
+    }
+    for (run, limit) in [
+        ("backstitch.tasks.bench", "backstitch.bench.tasks"),
+        ("backstitch.reports", "backstitch.bench.reports"),
+    ] {
+        let of = |queue: &str| published.get(queue).with_context(|| format!("{queue} in {published:#?}"));
+        let (run, limit) = (of(run)?, of(limit)?);
+        ensure!(run.messages == limit.messages && run.properties == limit.properties, "{run:?}, {limit:?}");
+        // A mean has a fraction, and a body has none.
+        ensure!(run.bytes.abs_diff(limit.bytes) as u64 <= run.messages, "{run:?}, {limit:?}");
+    }
+    ensure!(published["backstitch.tasks.bench"].messages == 300, "{published:#?}");
+    Ok(())
+}
+
+/// The queue that a traced message was for.
+fn routing_key(headers: &FieldTable) -> Option<String> {
+    let AMQPValue::FieldArray(keys) = headers.inner().get("routing_keys")? else { return None };
+    text(keys.as_slice().first()?)
+}
+
+/// The properties of a traced message: what holds a name by the name's form, the rest as it is.
+fn properties_of(headers: &FieldTable) -> Vec<String> {
+    let Some(AMQPValue::FieldTable(properties)) = headers.inner().get("properties") else {
+        return Vec::new();
+    };
+    let shown = |(name, value): (&lapin::types::ShortString, &AMQPValue)| match text(value) {
+        Some(text) if text.len() == 36 => format!("{name}: as long as a UUID"),
+        Some(text) => format!("{name}: {}", text.replace(|digit: char| digit.is_ascii_digit(), "")),
+        None => format!("{name}: {value:?}"),
+    };
+    properties.inner().iter().map(shown).collect()
+}
+
+fn text(value: &AMQPValue) -> Option<String> {
+    match value {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    }
 }

@@ -23,5 +23,5 @@ pub use native::{
     AssetError, BatchOutcome, Context, IntoBatchOutcome, IntoMetadata, IntoOutcome, Materialization,
     Partition,
 };
-pub use options::WorkerOptions;
+pub use options::{WorkerOptions, host_name};
 pub use tokio_util::sync::CancellationToken;

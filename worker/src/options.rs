@@ -6,8 +6,8 @@ use std::time::Duration;
 /// Settings of one worker process. `Default` gives the documented defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerOptions {
-    /// Name for people, shown wherever the worker is listed. Default: `HOSTNAME`, which is the pod's name in
-    /// Kubernetes, or `worker`; the process id follows it.
+    /// Name for people, shown wherever the worker is listed. Default: [`host_name`], or `worker`; the process id follows
+    /// it.
     pub name: String,
     /// Executions at once. Default: the processors of this machine.
     pub slots: u32,
@@ -28,9 +28,20 @@ pub struct WorkerOptions {
     pub drain_grace: Duration,
 }
 
+/// What this machine is called: `HOSTNAME`, which is the pod's name in Kubernetes, and which shells set without handing
+/// it on; else what the system says.
+pub fn host_name() -> Option<String> {
+    let said = || nix::unistd::gethostname().ok()?.into_string().ok();
+    std::env::var("HOSTNAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .or_else(said)
+        .filter(|name| !name.is_empty())
+}
+
 impl Default for WorkerOptions {
     fn default() -> Self {
-        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned());
+        let host = host_name().unwrap_or_else(|| "worker".to_owned());
         Self {
             name: format!("{host}-{}", std::process::id()),
             slots: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),

@@ -58,6 +58,15 @@ struct Shared {
 }
 
 impl RabbitMq {
+    /// Whether `url` is one that [`connect`](Self::connect) understands: a mistake is told at once, and not after
+    /// everything else has been waited for.
+    ///
+    /// # Errors
+    /// [`BrokerError::InvalidUrl`].
+    pub fn check_url(url: &str) -> Result<(), BrokerError> {
+        Address::parse(url).map(drop)
+    }
+
     /// Connects to `url` (`amqp://USER:PASSWORD@HOST:PORT/VHOST`). `name` shows in RabbitMQ's own list of connections.
     ///
     /// Must be called inside a tokio runtime.

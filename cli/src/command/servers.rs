@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstitch_coordinator::ledger::{self, Address, Ledger, LedgerError};
+use backstitch_worker::host_name;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -33,19 +34,15 @@ pub(super) async fn ledger(
 
 /// Host or pod, and process.
 pub(super) fn process_name() -> String {
-    format!("{}-{}", host().as_deref().unwrap_or("backstitch"), std::process::id())
+    format!("{}-{}", host_name().as_deref().unwrap_or("backstitch"), std::process::id())
 }
 
 /// Where others reach an API that listens on `address`.
 pub(super) fn advertised(address: SocketAddr) -> String {
     let any_interface = address.ip().is_unspecified();
-    match host().filter(|_| any_interface) {
+    match host_name().filter(|_| any_interface) {
         Some(host) => format!("http://{host}:{}", address.port()),
         None if any_interface => format!("http://127.0.0.1:{}", address.port()),
         None => format!("http://{address}"),
     }
-}
-
-fn host() -> Option<String> {
-    crate::settings::environment("HOSTNAME")
 }

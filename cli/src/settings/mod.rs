@@ -10,6 +10,7 @@ mod service;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use backstitch_broker::RabbitMq;
 use backstitch_coordinator::ledger::Address;
 use clap::Args;
 
@@ -188,10 +189,14 @@ impl BrokerArgs {
     /// The broker's URL.
     pub(crate) fn broker(&self, project: &ProjectArgs) -> Result<Option<String>> {
         let named = self.broker_url.clone().or_else(|| environment("BACKSTITCH_BROKER_URL"));
-        Ok(match named {
+        let url = match named {
             Some(url) => Some(url),
             None => SettingsFile::of(project)?.broker_url,
-        })
+        };
+        if let Some(url) = &url {
+            RabbitMq::check_url(url).map_err(|error| Invalid::one(error.to_string()))?;
+        }
+        Ok(url)
     }
 }
 

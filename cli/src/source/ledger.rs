@@ -49,7 +49,9 @@ impl LedgerSource {
     /// Refuses an asset that is not defined, where that can be told.
     fn check_asset(&self, asset: &str) -> Result<()> {
         match &self.definitions {
-            Some(definitions) if definitions.asset(asset).is_none() => Err(unknown_asset(definitions, asset)),
+            Some(definitions) if definitions.asset(asset).is_none() => {
+                Err(Invalid::one(definitions.not_defined(asset)).into())
+            }
             _ => Ok(()),
         }
     }
@@ -177,16 +179,8 @@ impl Look for LedgerSource {
         let live = self.ledger.load_live().await?.runs;
         let mut views = Vec::new();
         for name in definitions.topological() {
-            let Some(asset) = definitions.asset(name.as_str()) else { continue };
             let status = self.status(name.as_str(), &live).await?;
-            views.push(AssetView {
-                asset: name.to_string(),
-                description: asset.description.clone(),
-                group: asset.group.as_ref().map(ToString::to_string),
-                partitions: definitions.partitions_of(name.as_str()).map(|of| of.kind().to_owned()),
-                deps: asset.deps.iter().map(|dep| dep.asset.to_string()).collect(),
-                counts: status.counts,
-            });
+            views.extend(AssetView::new(definitions, name, status.counts));
         }
         Ok(views)
     }
@@ -237,13 +231,4 @@ fn space(definitions: &Definitions, asset: &str, at: DateTime<Utc>) -> Result<Pa
     let unpartitioned = PartitionsDefinition::Unpartitioned;
     let definition = definitions.partitions_of(asset).unwrap_or(&unpartitioned);
     Ok(definition.resolve(at, &NoDynamicKeys)?)
-}
-
-fn unknown_asset(definitions: &Definitions, asset: &str) -> anyhow::Error {
-    // The selection's own error knows the nearest name.
-    let problem = match asset.parse::<backstitch_proto::definition::selection::Selection>() {
-        Ok(selection) => selection.resolve(definitions.project()).err().map(|error| error.to_string()),
-        Err(error) => Some(error.to_string()),
-    };
-    Invalid::one(problem.unwrap_or_else(|| format!("asset \"{asset}\" is not defined"))).into()
 }

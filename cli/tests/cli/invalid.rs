@@ -30,6 +30,23 @@ fn a_request_that_makes_no_sense_ends_with_status_2_and_says_the_mend() {
             &["check", "--project", "nowhere"],
             "there is no nowhere/backstitch.yaml: name the project's folder",
         ),
+        (&["bench", "--tasks", "0"], "0 is not in 1"),
+        (&["bench", "--slots", "0"], "0 is not in 1"),
+        (&["bench", "--assets", "0"], "0 is not in 1"),
+        (&["bench", "--scenario", "fast"], "throughput, slope, control"),
+        (&["bench", "--tasks", "30000000"], "at most 20000000 partitions"),
+        (&["bench"], "a measurement needs a PostgreSQL server: --database-url"),
+        (&["bench", "--database-url", "postgres://localhost/"], "needs a RabbitMQ server: --broker-url"),
+        (&["bench", "--database-url", "localhost"], "expected postgres://"),
+        (
+            &["bench", "--database-url", "sqlite:ledger.db", "--broker-url", "amqp://localhost"],
+            "a measurement needs PostgreSQL",
+        ),
+        (
+            &["bench", "--database-url", "postgres://localhost/", "--broker-url", "http://localhost"],
+            "the broker URL is not valid",
+        ),
+        (&["worker", "--broker-url", "localhost"], "expected amqp://"),
         (&["coordinator"], "BACKSTITCH_DATABASE_URL"),
         (&["worker"], "BACKSTITCH_BROKER_URL"),
     ];
@@ -37,6 +54,17 @@ fn a_request_that_makes_no_sense_ends_with_status_2_and_says_the_mend() {
         project.run(arguments).expect(2).says(message);
     }
     assert_eq!(project.json(&["runs", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn a_measurement_on_a_server_that_is_not_there_says_which() {
+    // Nobody listens on the port of a listener that is gone.
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let database = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+    let ended = Project::new()
+        .run(&["bench", "--database-url", &database, "--broker-url", "amqp://127.0.0.1"])
+        .expect(1);
+    ended.says(&format!("connecting to PostgreSQL at 127.0.0.1:{port}"));
 }
 
 #[test]

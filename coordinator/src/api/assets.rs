@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use backstitch_proto::definition::{AssetName, Definitions};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -26,24 +27,30 @@ pub struct AssetView {
     pub counts: PartitionCounts,
 }
 
+impl AssetView {
+    /// An asset as it is defined, and what is known of its partitions. `None` if it is not defined.
+    pub fn new(definitions: &Definitions, name: &AssetName, counts: PartitionCounts) -> Option<Self> {
+        let asset = definitions.asset(name.as_str())?;
+        Some(Self {
+            asset: name.to_string(),
+            description: asset.description.clone(),
+            group: asset.group.as_ref().map(ToString::to_string),
+            partitions: definitions.partitions_of(name.as_str()).map(|of| of.kind().to_owned()),
+            deps: asset.deps.iter().map(|dep| dep.asset.to_string()).collect(),
+            counts,
+        })
+    }
+}
+
 /// All assets, every upstream before its downstreams.
 #[utoipa::path(get, path = "/api/assets", responses((status = 200, body = Vec<AssetView>), (status = 503, body = Problem)))]
 pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<AssetView>>, Problem> {
     let definitions = api.handle.definitions();
     let mut views = Vec::new();
     for name in definitions.topological() {
-        let Some(asset) = definitions.asset(name.as_str()) else { continue };
         let status = api.handle.asset_status(name.as_str(), 0, 0).await?;
-        views.push(AssetView {
-            asset: name.to_string(),
-            description: asset.description.clone(),
-            group: asset.group.as_ref().map(ToString::to_string),
-            partitions: definitions
-                .partitions_of(name.as_str())
-                .map(|partitions| partitions.kind().to_owned()),
-            deps: asset.deps.iter().map(|dep| dep.asset.to_string()).collect(),
-            counts: status.map(|status| status.counts).unwrap_or_default(),
-        });
+        let counts = status.map(|status| status.counts).unwrap_or_default();
+        views.extend(AssetView::new(definitions, name, counts));
     }
     Ok(Json(views))
 }

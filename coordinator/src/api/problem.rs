@@ -13,7 +13,6 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use backstitch_proto::definition::Definitions;
-use backstitch_proto::definition::selection::Selection;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -71,12 +70,7 @@ impl Problem {
     }
 
     pub(super) fn unknown_asset(definitions: &Definitions, asset: &str) -> Self {
-        // The selection's own error knows the nearest name.
-        let nearest = match asset.parse::<Selection>() {
-            Ok(selection) => selection.resolve(definitions.project()).err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        let problem = nearest.unwrap_or_else(|| format!("asset \"{asset}\" is not defined"));
+        let problem = definitions.not_defined(asset);
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found")
             .detail(format!("{problem}: /api/assets lists those that are defined"))
     }

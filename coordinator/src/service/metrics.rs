@@ -20,9 +20,12 @@ pub(super) struct Metrics {
     lost_workers: Counter<u64>,
     republished: Counter<u64>,
     dispatches: Counter<u64>,
+    dispatched_bytes: Counter<u64>,
     commit_seconds: Histogram<f64>,
     commit_attempts: Histogram<u64>,
     reports: Counter<u64>,
+    reported_bytes: Counter<u64>,
+    unacknowledged: Gauge<u64>,
     dispatch_wait: Histogram<f64>,
     outcome_delay: Histogram<f64>,
     live_runs: Gauge<u64>,
@@ -53,6 +56,7 @@ impl Metrics {
             lost_workers: counter("backstitch.workers.lost", "Workers whose lease ran out"),
             republished: counter("backstitch.dispatches.republished", "Messages published again, unclaimed"),
             dispatches: counter("backstitch.dispatches", "Dispatches made"),
+            dispatched_bytes: counter("backstitch.dispatches.bytes", "Bodies of messages to workers"),
             commit_seconds: meter
                 .f64_histogram("backstitch.commit.duration")
                 .with_unit("s")
@@ -63,6 +67,11 @@ impl Metrics {
                 .with_description("Attempts in one batch")
                 .build(),
             reports: counter("backstitch.reports", "Messages from workers about their dispatches"),
+            reported_bytes: counter("backstitch.reports.bytes", "Bodies of messages from workers"),
+            unacknowledged: gauge(
+                "backstitch.reports.unacknowledged",
+                "Messages from workers that are taken in, and whose effect is not durable yet",
+            ),
             dispatch_wait: seconds(
                 "backstitch.dispatch.wait",
                 "Time from the decision to send a dispatch until its first task starts",
@@ -102,9 +111,20 @@ impl Metrics {
         self.dispatch_wait.record(wait.as_secs_f64(), &[]);
     }
 
-    /// A report came in.
-    pub(super) fn reported(&self) {
+    /// A message to a worker is handed over, with a body of so many bytes.
+    pub(super) fn dispatched(&self, bytes: usize) {
+        self.dispatched_bytes.add(bytes as u64, &[]);
+    }
+
+    /// A report came in, in a message with a body of so many bytes.
+    pub(super) fn reported(&self, bytes: usize) {
         self.reports.add(1, &[]);
+        self.reported_bytes.add(bytes as u64, &[]);
+    }
+
+    /// So many reports are taken in and not acknowledged.
+    pub(super) fn unacknowledged(&self, reports: usize) {
+        self.unacknowledged.record(reports as u64, &[]);
     }
 
     /// Outcomes are durable, this long after their first task started.
@@ -141,11 +161,13 @@ impl Metrics {
     }
 }
 
-/// Bounds of latencies: from a millisecond to minutes, four in each factor of ten.
+/// Bounds of latencies: from a millisecond to minutes, twelve in each factor of ten, so that a bound is a quarter above
+/// what is in its bucket at most.
 fn latencies() -> Vec<f64> {
-    const PER_DECADE: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
-    let decades = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2];
-    decades.iter().flat_map(|decade| PER_DECADE.map(|step| decade * step)).collect()
+    const PER_DECADE: [u32; 12] = [10, 12, 15, 18, 22, 27, 33, 39, 47, 56, 68, 82];
+    // A quotient of whole numbers is the double that is nearest to the decimal: bounds are labels, and short.
+    let bound = |decade: u32, step: u32| f64::from(step * 10_u32.pow(decade)) / 1e4;
+    (0..6).flat_map(|decade| PER_DECADE.map(|step| bound(decade, step))).collect()
 }
 
 /// How much a batch holds.

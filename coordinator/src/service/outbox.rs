@@ -60,6 +60,11 @@ impl Parcel {
         Ok(Self { dispatch: Some(dispatch.id), outgoing })
     }
 
+    /// Size of its body, if it is a dispatch.
+    pub(super) fn dispatch_bytes(&self) -> Option<usize> {
+        self.dispatch.map(|_| self.outgoing.body.len())
+    }
+
     pub(super) fn broadcast(control: &Control) -> Result<Self, EncodeError> {
         let outgoing = Outgoing {
             target: Target::Fanout(CONTROL_FANOUT.to_owned()),

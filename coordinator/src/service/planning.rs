@@ -184,14 +184,6 @@ pub(super) fn record(
     }
 }
 
-/// Worker queues that a project can send to.
-pub(super) fn queues(definitions: &Definitions) -> Vec<String> {
-    let project = definitions.project();
-    let declared = project.queues.keys().map(ToString::to_string);
-    let used = project.assets.values().map(|asset| asset.queue.to_string());
-    declared.chain(used).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
 fn select_assets(
     submission: &Submission,
     definitions: &Definitions,

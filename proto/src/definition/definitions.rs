@@ -1,6 +1,6 @@
 //! Definitions that hold together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
@@ -9,7 +9,7 @@ use super::{
     DefinitionsBuilder,
     calendars::{self, ReadFile},
     check::check,
-    name::{AssetName, JobName},
+    name::{AssetName, JobName, QueueName},
     problem::{Problem, Problems},
     project::{Asset, AssetPartitions, Job, Project},
     selection::{Selection, SelectionErrors},
@@ -122,6 +122,24 @@ impl Definitions {
     /// An asset by name.
     pub fn asset(&self, name: &str) -> Option<&Asset> {
         self.project.assets.get(name)
+    }
+
+    /// What to say of a name that no asset has: the nearest one, if there is one that is near.
+    pub fn not_defined(&self, name: &str) -> String {
+        // The error of a selection knows the nearest.
+        let said = match name.parse::<Selection>() {
+            Ok(selection) => selection.resolve(&self.project).err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        said.unwrap_or_else(|| format!("asset \"{name}\" is not defined"))
+    }
+
+    /// Every worker queue that tasks of the project can be sent to; the default one where nothing says another.
+    pub fn worker_queues(&self) -> BTreeSet<String> {
+        let used = self.project.assets.values().map(|asset| asset.queue.to_string());
+        let declared = self.project.queues.keys().map(ToString::to_string);
+        let queues: BTreeSet<String> = used.chain(declared).collect();
+        if queues.is_empty() { BTreeSet::from([QueueName::default_queue().to_string()]) } else { queues }
     }
 
     /// The assets that a selection text selects, every upstream before its downstreams.

@@ -49,12 +49,19 @@ telemetry:
 """
 
 
-def measure(seconds):
+def measure_on_a_database_of_its_own(seconds):
     name = f"dagster_noop_{os.getpid()}"
     admin = psycopg2.connect(DATABASE)
     admin.autocommit = True
     admin.cursor().execute(f"CREATE DATABASE {name}")
-    url = urlsplit(DATABASE)._replace(scheme="postgresql", path=f"/{name}").geturl()
+    try:
+        measure(seconds, urlsplit(DATABASE)._replace(scheme="postgresql", path=f"/{name}").geturl())
+    finally:
+        # Also when it found nothing to measure.
+        admin.cursor().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def measure(seconds, url):
     with tempfile.TemporaryDirectory() as home:
         with open(os.path.join(home, "dagster.yaml"), "w") as file:
             file.write(INSTANCE.format(url=url.replace("postgresql:", "postgresql+psycopg2:"), runs=RUNS_AT_ONCE))
@@ -76,16 +83,19 @@ def measure(seconds):
                 sys.exit("the backfill was not accepted:\n" + submission.stdout[-3000:])
             submitted = time.monotonic() - begin
             print(f"dagster: submitting took {submitted:.1f} s", flush=True)
-            first, done = None, 0
-            while time.monotonic() - begin < submitted + seconds:
+            first, done, now = None, 0, begin
+            # Once all are done, time that goes by would count against it.
+            while done < PARTITIONS and time.monotonic() - begin < submitted + seconds:
                 time.sleep(0.5)
-                done = count(url)
+                done, now = count(url), time.monotonic()
                 if done and first is None:
-                    first = (time.monotonic(), done)
+                    first = (now, done)
             if first is None:
                 with open(log.name) as file:
                     sys.exit("no partition was materialized:\n" + file.read()[-3000:])
-            rate = (done - first[1]) / (time.monotonic() - first[0])
+            if done == first[1]:
+                sys.exit(f"{done} partitions were materialized, and no more: give more seconds")
+            rate = (done - first[1]) / (now - first[0])
         finally:
             # It would finish the runs that it has begun.
             os.killpg(daemon.pid, signal.SIGKILL)
@@ -93,8 +103,6 @@ def measure(seconds):
         print(f"dagster: backfill of {PARTITIONS} no-op partitions, {RUNS_AT_ONCE} runs at once: {rate:.2f} partitions/s "
               f"once it runs, the first partition {first[0] - begin - submitted:.1f} s after submitting",
               flush=True)
-    time.sleep(2)
-    admin.cursor().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def count(url):
@@ -104,4 +112,4 @@ def count(url):
 
 
 if __name__ == "__main__":
-    measure(int(sys.argv[1]))
+    measure_on_a_database_of_its_own(int(sys.argv[1]))

@@ -1,4 +1,4 @@
-//! The bodies of the API: whatever is posted is refused with reasons, or planned.
+//! What is submitted is refused with reasons, or planned.
 
 #![no_main]
 

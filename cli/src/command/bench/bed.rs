@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use backstitch_coordinator::ledger::{AuditReport, Ledger};
+use backstitch_coordinator::ledger::{AuditReport, Ledger, RunStatus};
 use backstitch_coordinator::service::audit;
+use backstitch_proto::id::RunId;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use super::by_hand::ByHand;
 use super::options::{Packing, Plan};
-use super::project;
+use super::project::{self, QUEUE};
 use super::servers::Servers;
 use super::usage::Tree;
 use crate::project::Project;
-use crate::source::{self, Leading, Server, leader_of};
+use crate::source::{self, AttemptsQuery, Leading, Look, Server, leader_of};
 
 /// Time for processes to come up on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +42,18 @@ pub(super) struct Bed {
     pub(super) database_url: String,
     coordinator: Program,
     workers: Vec<Program>,
+    /// Instead of workers of ours.
+    by_hand: Option<ByHand>,
     _folder: TempDir,
+}
+
+/// The workers of a measurement, whoever started them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fleet {
+    pub(super) workers: u32,
+    pub(super) slots: u32,
+    /// Dispatches in their hands.
+    pub(super) held: u64,
 }
 
 struct Program {
@@ -82,11 +95,21 @@ impl Bed {
             sleep(LOOK).await;
         };
         let leading = Leading::at(&url)?;
-        // None of ours: those that somebody starts meanwhile.
-        let expected = plan.workers.max(1) as usize;
-        while leading.look.workers().await?.len() < expected {
-            for worker in workers.iter_mut().chain([&mut coordinator]) {
-                worker.check(deadline)?;
+        let mut by_hand = (plan.workers == 0).then(|| ByHand::new(plan, servers));
+        loop {
+            let there = fleet(leading.look.as_ref()).await?.workers;
+            if there >= plan.workers.max(1) {
+                break;
+            }
+            match &mut by_hand {
+                Some(by_hand) => {
+                    by_hand.look(there)?;
+                    coordinator.alive()?;
+                }
+                None => workers
+                    .iter_mut()
+                    .chain([&mut coordinator])
+                    .try_for_each(|program| program.check(deadline))?,
             }
             sleep(LOOK).await;
         }
@@ -100,6 +123,7 @@ impl Bed {
             database_url,
             coordinator,
             workers,
+            by_hand,
             _folder: folder,
         })
     }
@@ -114,9 +138,28 @@ impl Bed {
         self.workers.iter().filter_map(Program::tree).collect()
     }
 
-    /// An error when a process has ended that should run.
-    pub(super) fn check(&mut self) -> Result<()> {
-        self.workers.iter_mut().chain([&mut self.coordinator]).try_for_each(Program::alive)
+    /// All workers, also those that were not started here.
+    pub(super) async fn fleet(&self) -> Result<Fleet> {
+        fleet(&self.server).await
+    }
+
+    /// An error when a process has ended that should run, or when nobody is there to run anything.
+    pub(super) async fn check(&mut self) -> Result<()> {
+        self.workers.iter_mut().chain([&mut self.coordinator]).try_for_each(Program::alive)?;
+        if let Some(by_hand) = &mut self.by_hand {
+            by_hand.look(fleet(&self.server).await?.workers)?;
+        }
+        Ok(())
+    }
+
+    /// An error unless a run has succeeded, with the first thing that went wrong in it.
+    pub(super) async fn succeeded(&self, run: RunId, status: RunStatus) -> Result<()> {
+        if status == RunStatus::Succeeded {
+            return Ok(());
+        }
+        let first = AttemptsQuery { run, failed: true, output: false, limit: 1 };
+        let failed = self.server.attempts(first).await?.pop().and_then(|attempt| attempt.error);
+        bail!("the run ended as {status:?}: {}", failed.as_deref().unwrap_or("no attempt failed"))
     }
 
     /// Recounts the ledger, and asks the leader. Then ends everything.
@@ -131,6 +174,20 @@ impl Bed {
         }
         Ok(violations)
     }
+}
+
+/// The workers that take tasks of a measurement.
+async fn fleet(look: &dyn Look) -> Result<Fleet> {
+    let mut fleet = Fleet::default();
+    for worker in look.workers().await? {
+        // Others may use the broker too.
+        if worker.queues.iter().any(|queue| queue == QUEUE) && !worker.draining {
+            fleet.workers += 1;
+            fleet.slots += worker.slots;
+            fleet.held += u64::from(worker.running + worker.waiting);
+        }
+    }
+    Ok(fleet)
 }
 
 /// This program, about to be started.

@@ -32,8 +32,8 @@ impl Scrape {
         Ok(Self(text.lines().filter_map(parse).collect()))
     }
 
-    /// The value of a counter; 0 if it has not counted yet.
-    pub(super) fn counter(&self, name: &str) -> f64 {
+    /// The value of a counter or gauge; 0 if it has none yet.
+    pub(super) fn value(&self, name: &str) -> f64 {
         self.0.iter().filter(|line| line.name == name).map(|line| line.value).sum()
     }
 
@@ -44,7 +44,7 @@ impl Scrape {
         let mut buckets: Vec<(f64, f64)> =
             self.0.iter().filter(of_bucket).filter_map(|line| Some((line.le?, line.value))).collect();
         buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        let (count, sum) = (self.counter(&format!("{name}_count")), self.counter(&format!("{name}_sum")));
+        let (count, sum) = (self.value(&format!("{name}_count")), self.value(&format!("{name}_sum")));
         Histogram { buckets, count, sum }
     }
 }

@@ -6,13 +6,16 @@
 //!
 //! - [`options`]: what is asked for. [`project`]: the assets that are run. [`noop`]: the worker that runs them.
 //! - [`servers`]: a database and queues of its own, so that nothing that is there is disturbed, and their removal.
-//! - [`bed`]: one coordinator and its workers on them. [`watch`]: what is sampled while a run goes.
+//! - [`bed`]: one coordinator and its workers on them. [`by_hand`]: workers that somebody else starts.
+//! - [`watch`]: what is sampled while a run goes; [`depth`]: the queues. [`show`]: a command as a user meets it.
 //! - [`usage`], [`metrics`], [`samples`]: processor time and memory, the coordinator's instruments, percentiles.
 //! - [`scenario`]: one file per question. [`report`]: the answers.
 //!
 //! It refuses a broker on which a coordinator is at work: both would take each other's reports.
 
 mod bed;
+mod by_hand;
+mod depth;
 mod limits;
 mod metrics;
 mod noop;
@@ -22,6 +25,7 @@ mod report;
 mod samples;
 mod scenario;
 mod servers;
+mod show;
 mod usage;
 mod watch;
 
@@ -40,7 +44,7 @@ impl BenchArgs {
     pub(crate) async fn run(self) -> Result<Exit> {
         let plan = self.plan()?;
         let mut signals = Signals::listen()?;
-        let servers = Servers::prepare(&self.urls()?).await?;
+        let servers = Servers::prepare(&self.urls()?, plan.workers == 0).await?;
         let measured = select! {
             measured = scenario::run(&plan, &servers) => measured.map(Some),
             () = signals.next() => Ok(None),

@@ -28,9 +28,12 @@ pub(crate) struct BenchArgs {
     /// Time that a task takes, milliseconds [default: 0; sleep: 100]
     #[arg(long, value_name = "M")]
     task_ms: Option<u64>,
-    /// Worker processes to start; 0 waits for those that you start with `backstitch bench-worker`
+    /// Worker processes to start; 0 takes those that run, or that you start with `backstitch bench-worker`
     #[arg(long, default_value_t = 1, value_name = "W")]
     workers: u32,
+    /// How long to go without a worker where you start them, seconds
+    #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    worker_wait: u64,
     /// Slots of each worker
     #[arg(long, default_value_t = 2, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     slots: u32,
@@ -101,6 +104,8 @@ pub(super) struct Plan {
     pub(super) batch: Packing,
     #[serde(skip)]
     pub(super) patience: Duration,
+    #[serde(skip)]
+    pub(super) worker_wait: Duration,
 }
 
 /// Where the servers are.
@@ -127,6 +132,7 @@ impl BenchArgs {
             slots_per_worker: self.slots,
             batch: self.batch,
             patience: Duration::from_secs(self.seconds),
+            worker_wait: Duration::from_secs(self.worker_wait),
         };
         if plan.partitions() > PARTITIONS_MAX {
             let problem = format!(
@@ -139,6 +145,8 @@ impl BenchArgs {
 
     pub(super) fn urls(&self) -> Result<Urls> {
         let missing = |what, flag| Invalid::one(format!("a measurement needs a {what}: {flag}"));
+        // Refuses what cannot be read; a password is only in the text.
+        self.database.database(&self.project)?;
         let database = self.database.url(&self.project)?;
         let broker = self.broker.broker(&self.project)?;
         Ok(Urls {
@@ -165,10 +173,5 @@ impl Plan {
     /// Tasks that really run: every asset has the same partitions.
     pub(super) fn total(&self) -> u64 {
         self.partitions() * self.assets
-    }
-
-    /// Executions at once.
-    pub(super) fn slots(&self) -> u32 {
-        self.workers.max(1) * self.slots_per_worker
     }
 }

@@ -4,13 +4,17 @@
 //! gone afterwards. On the broker a worker queue of its own; reports and heartbeats have one queue for all, so a broker
 //! on which a coordinator listens is refused.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use backstitch_broker::{Broker, BrokerError, RabbitMq, Topology};
 use backstitch_coordinator::ledger::{self, Address};
 use backstitch_proto::message::REPORT_QUEUE;
+use chrono::Utc;
 use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use tokio::time::timeout;
 
 use super::options::Urls;
 use super::project::QUEUE;
@@ -20,6 +24,12 @@ use crate::exit::Invalid;
 /// A RabbitMQ port that a URL does not name.
 const AMQP_PORT: u16 = 5672;
 
+/// Longest wait for PostgreSQL: a host that is not there would be waited for for minutes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Ledgers are numbered by the second of their making, modulo this: some weeks, and far from the largest epoch.
+const EPOCHS: i64 = 1 << 22;
+
 /// The servers of a measurement.
 pub(super) struct Servers {
     admin: PgConnectOptions,
@@ -27,6 +37,8 @@ pub(super) struct Servers {
     pub(super) broker: RabbitMq,
     /// Others use the broker too: what they declared stays.
     shared: bool,
+    /// Workers that are not ours need all queues, and would declare them again.
+    others: bool,
     pub(super) postgres: Option<Tree>,
     pub(super) rabbitmq: Option<Tree>,
     pub(super) settings: Settings,
@@ -49,7 +61,8 @@ pub(super) struct Settings {
 
 impl Servers {
     /// Looks at the servers and refuses what must not be disturbed.
-    pub(super) async fn prepare(urls: &Urls) -> Result<Self> {
+    /// `others` says that somebody else's workers take part.
+    pub(super) async fn prepare(urls: &Urls, others: bool) -> Result<Self> {
         let admin: PgConnectOptions = match urls.database.split_once(':') {
             Some(("postgres" | "postgresql", _)) => {
                 urls.database.parse().context("the URL of the database")?
@@ -79,7 +92,7 @@ impl Servers {
         let rabbitmq = listening(&urls.broker).and_then(Tree::listening_on);
         let broker_url = urls.broker.clone();
         let databases = std::sync::Mutex::default();
-        Ok(Self { admin, broker_url, broker, shared, postgres, rabbitmq, settings, databases })
+        Ok(Self { admin, broker_url, broker, shared, others, postgres, rabbitmq, settings, databases })
     }
 
     /// Makes an empty ledger, and gives its URL, which may hold a password.
@@ -93,6 +106,12 @@ impl Servers {
         let url = self.admin.clone().database(&name).to_url_lossy().to_string();
         let address: Address = url.parse()?;
         ledger::migrate(&address).await?;
+        // A worker knows dispatches by ids that begin with the epoch, and one that took part in the last measurement
+        // would hand those of this one back as seen before.
+        let mut session = connect(&self.admin.clone().database(&name)).await?;
+        let epoch = Utc::now().timestamp() % EPOCHS;
+        sqlx::query("UPDATE leadership SET epoch = $1").bind(epoch).execute(&mut session).await?;
+        session.close().await?;
         Ok(url)
     }
 
@@ -117,7 +136,9 @@ impl Servers {
         } else {
             worker_queue
         };
-        self.broker.remove(&topology).await?;
+        if !self.others {
+            self.broker.remove(&topology).await?;
+        }
         self.broker.close().await;
         let databases = std::mem::take(&mut *self.databases());
         if keep {
@@ -163,7 +184,12 @@ impl Settings {
 
 /// A session of our own on the database of `options`.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
-    options.clone().application_name("backstitch bench").connect().await.context("connecting to PostgreSQL")
+    let named = options.clone().application_name("backstitch bench");
+    let connected = timeout(PATIENCE, named.connect()).await;
+    let doing = || format!("connecting to PostgreSQL at {}:{}", options.get_host(), options.get_port());
+    connected
+        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+        .with_context(doing)
 }
 
 /// The port of a broker on this machine.

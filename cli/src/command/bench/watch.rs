@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use backstitch_broker::Broker;
 use backstitch_coordinator::ledger::RunStatus;
 use backstitch_proto::id::RunId;
-use backstitch_proto::message::{REPORT_QUEUE, task_queue};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::bed::Bed;
-use super::project::{QUEUE, asset};
+use super::depth::{Curve, Depth};
+use super::project::asset;
 use super::samples::Percentiles;
 use super::servers::Servers;
+use super::show::show;
 use super::usage::{Family, Meter, Usage};
 use crate::source::Look;
 
@@ -23,20 +23,27 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Looks at the run between two at everything else.
 const EVERY: u32 = 25;
 
-/// Points of a curve that are reported at most; a longer one is thinned.
-const POINTS_MAX: usize = 200;
+/// Time between two processes that show the run.
+const SHOW_EVERY: Duration = Duration::from_secs(2);
+
+/// Time until the first of them: it needs a processor for some milliseconds, which a short run would notice.
+const SHOW_FIRST: Duration = Duration::from_secs(1);
 
 /// What was seen.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Seen {
-    /// `runs show` while the run goes.
+    /// A run, asked of the API while it goes.
     runs_show_ms: Option<Percentiles>,
+    /// The whole process `backstitch runs show` meanwhile.
+    runs_show_process_ms: Option<Percentiles>,
     /// Status of the partitions of its first asset, all ranges.
     partition_status_ms: Option<Percentiles>,
     /// Messages that waited for a worker, and for the coordinator, at most.
     broker_depth_max: u64,
-    /// The same over time: seconds since the submission, messages.
-    broker_depth: Vec<(f64, u64)>,
+    broker_depth: Vec<Depth>,
+    /// Workers at the end, and what they execute at once.
+    workers_at_end: u32,
+    pub(super) slots_at_end: u32,
     #[serde(flatten)]
     pub(super) roles: Roles,
 }
@@ -107,20 +114,26 @@ pub(super) async fn follow(
     run: RunId,
     begin: Instant,
 ) -> Result<(RunStatus, Duration, Seen)> {
-    let (mut runs_show, mut partition_status, mut depths) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut runs_show, mut processes, mut partition_status) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut curve, mut show_at) = (Curve::default(), SHOW_FIRST);
     let mut looks = 0_u32;
     loop {
         let asked = Instant::now();
         let view = bed.server.run(run).await?;
         let ended = begin.elapsed();
         if view.status.is_terminal() {
-            let broker_depth_max = depths.iter().map(|(_, depth)| *depth).max().unwrap_or(0);
+            let roles = meters.usage();
+            let (broker_depth, broker_depth_max) = curve.end(Depth::look(bed, servers, begin).await?);
+            let fleet = bed.fleet().await?;
             let seen = Seen {
                 runs_show_ms: Percentiles::of(runs_show),
+                runs_show_process_ms: Percentiles::of(processes),
                 partition_status_ms: Percentiles::of(partition_status),
                 broker_depth_max,
-                broker_depth: thinned(&depths),
-                roles: meters.usage(),
+                broker_depth,
+                workers_at_end: fleet.workers,
+                slots_at_end: fleet.slots,
+                roles,
             };
             return Ok((view.status, ended, seen));
         }
@@ -129,18 +142,15 @@ pub(super) async fn follow(
             let asked = Instant::now();
             bed.server.partitions(&asset(0)).await?;
             partition_status.push(asked.elapsed());
-            let (tasks, reports) = (task_queue(QUEUE), REPORT_QUEUE);
-            let depth =
-                servers.broker.depth(&tasks).await?.ready + servers.broker.depth(reports).await?.ready;
-            depths.push(((begin.elapsed().as_secs_f64() * 100.0).round() / 100.0, depth));
+            curve.push(Depth::look(bed, servers, begin).await?);
             meters.look();
-            bed.check()?;
+            bed.check().await?;
+        }
+        if begin.elapsed() >= show_at {
+            processes.push(show(bed, run).await?);
+            show_at = begin.elapsed() + SHOW_EVERY;
         }
         looks = looks.wrapping_add(1);
         sleep(LOOK).await;
     }
-}
-
-fn thinned(points: &[(f64, u64)]) -> Vec<(f64, u64)> {
-    points.iter().step_by(points.len().div_ceil(POINTS_MAX).max(1)).copied().collect()
 }

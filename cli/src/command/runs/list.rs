@@ -3,6 +3,7 @@
 use anyhow::Result;
 use backstitch_coordinator::engine::Counts;
 use backstitch_coordinator::ledger::RunStatus;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::took;
@@ -31,21 +32,32 @@ pub(super) struct ListArgs {
     place: PlaceArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Status {
-    Running,
-    Paused,
-    Cancelling,
-    Succeeded,
-    Failed,
-    Cancelled,
+/// A state, by the word that lists show.
+#[derive(Clone, Copy, Debug)]
+struct Status(RunStatus);
+
+impl ValueEnum for Status {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self(RunStatus::Running),
+            Self(RunStatus::Paused),
+            Self(RunStatus::Cancelling),
+            Self(RunStatus::Succeeded),
+            Self(RunStatus::Failed),
+            Self(RunStatus::Cancelled),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(status_word(self.0)))
+    }
 }
 
 impl ListArgs {
     pub(super) async fn run(self) -> Result<Exit> {
         let look = source::look(&self.place).await?;
         let query =
-            RunsQuery { status: self.status.map(RunStatus::from), asset: self.asset, limit: self.limit };
+            RunsQuery { status: self.status.map(|status| status.0), asset: self.asset, limit: self.limit };
         let runs = look.runs(&query).await?;
         if self.output.json() {
             print_json(&runs)?;
@@ -83,18 +95,5 @@ impl ListArgs {
         }
         print(&table.to_string())?;
         Ok(Exit::Done)
-    }
-}
-
-impl From<Status> for RunStatus {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Running => Self::Running,
-            Status::Paused => Self::Paused,
-            Status::Cancelling => Self::Cancelling,
-            Status::Succeeded => Self::Succeeded,
-            Status::Failed => Self::Failed,
-            Status::Cancelled => Self::Cancelled,
-        }
     }
 }

@@ -73,11 +73,10 @@ impl VerifyArgs {
     /// The worker queues of the project; the default one where there is no project.
     fn queues(&self) -> Result<BTreeSet<String>> {
         let dir = settings::project_dir(&self.place.project);
-        let queues = match dir.join(PROJECT_FILE).exists() {
-            true => Project::load(&dir)?.queues(),
-            false => vec!["default".to_owned()],
-        };
-        Ok(queues.into_iter().collect())
+        Ok(match dir.join(PROJECT_FILE).exists() {
+            true => Project::load(&dir)?.definitions.worker_queues(),
+            false => BTreeSet::from(["default".to_owned()]),
+        })
     }
 }
 

@@ -66,6 +66,7 @@ impl Leader<'_> {
             if !after_commit.ackers.is_empty() {
                 // These reports changed nothing: there is nothing to wait for.
                 tokio::spawn(async move { _ = Acker::ack_all(after_commit.ackers).await });
+                self.note_unacknowledged();
             }
             after_commit.replies.into_iter().for_each(|reply| reply());
             return Ok(());
@@ -121,6 +122,7 @@ impl Leader<'_> {
         }
         if !after_commit.ackers.is_empty() {
             tokio::spawn(async move { _ = Acker::ack_all(after_commit.ackers).await });
+            self.note_unacknowledged();
         }
         after_commit.replies.into_iter().for_each(|reply| reply());
         let now_us = self.clock.now().wall_us;
@@ -131,6 +133,13 @@ impl Leader<'_> {
         self.pending_effects.extend(effects);
         self.perform();
         Ok(())
+    }
+
+    /// Counts the reports that are here: in front of the engine, behind it, and in the commit under way.
+    pub(super) fn note_unacknowledged(&self) {
+        let committing =
+            self.committing.as_ref().map_or(0, |committing| committing.after_commit.ackers.len());
+        self.metrics.unacknowledged(self.intake.reports.len() + self.after_commit.ackers.len() + committing);
     }
 
     /// Performs what is owed, as far as the outbox takes it: a broker that is away must not hold the leader up.
@@ -146,6 +155,9 @@ impl Leader<'_> {
                 return self.pending_effects.push_front(effect);
             };
             if let Some(parcel) = self.parcel(&effect) {
+                if let Some(bytes) = parcel.dispatch_bytes() {
+                    self.metrics.dispatched(bytes);
+                }
                 permit.send(parcel);
             }
         }

@@ -32,7 +32,7 @@ use super::metrics::Metrics;
 use super::outbox::{self, Parcel, Receipt};
 use super::room::Room;
 use super::spans::record_spans;
-use super::{COMMANDS_MAX, Coordinator, TermError, pinned, planning};
+use super::{COMMANDS_MAX, Coordinator, TermError, pinned};
 use crate::engine::{Effect, Engine};
 use crate::ledger::{Ledger, LedgerError, Term};
 
@@ -130,7 +130,7 @@ impl<'a> Leader<'a> {
         let mut live = ledger.load_live().await.map_err(TermError::Ledger)?;
         let (plans, set_aside) =
             pinned::plans(ledger.as_ref(), &mut live).await.map_err(TermError::Ledger)?;
-        let mut queues: Vec<String> = planning::queues(&coordinator.definitions);
+        let mut queues = coordinator.definitions.worker_queues();
         queues.extend(plans.values().flat_map(|plan| &plan.assets).map(|asset| asset.queue.to_string()));
         let broker = &coordinator.broker;
         broker.declare(&Topology::for_worker_queues(&queues)).await.map_err(TermError::Broker)?;
@@ -246,15 +246,16 @@ impl<'a> Leader<'a> {
         }
         self.after_commit.bytes += bytes;
         self.after_commit.spans.extend(record_spans(&report));
+        self.metrics.reported(bytes);
         self.measure(&report);
         self.engine.report(report, self.clock.now());
         self.after_commit.ackers.push(acker);
+        self.note_unacknowledged();
         Ok(())
     }
 
     /// Takes the times of a report. Clocks of workers may be ahead of ours: then the wait counts as none.
     fn measure(&mut self, report: &Report) {
-        self.metrics.reported();
         for news in &report.dispatches {
             let DispatchReport::Outcomes { dispatch, outcomes, .. } = news else { continue };
             let Some(first) = outcomes.first() else { continue };

@@ -1,8 +1,8 @@
 //! The bare loop: messages out, consumed, answered, acknowledged, with nothing in between.
 //!
-//! As many messages of the same sizes as the run needed, through queues that are declared like ours, with confirms in
-//! both directions and an acknowledgement only after the answer is confirmed. No window holds the publisher back, no
-//! task is looked at, nothing is decided.
+//! As many messages of the same sizes as the run needed, as its coordinator counted them, through queues that are
+//! declared like ours, with confirms in both directions and an acknowledgement only after the answer is confirmed. No
+//! window holds the publisher back, no task is looked at, nothing is decided.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,18 +11,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use backstitch_broker::{Acker, Broker, Confirm, Outgoing, Publisher, RabbitMq, Target, Topology, WorkQueue};
-use backstitch_proto::id::{DispatchId, RunId, WorkerId};
-use backstitch_proto::message::{
-    Dispatch, DispatchReport, Executor, Invocation, Message, Outcome, Report, TaskSpec, Verdict, Window,
-};
-use backstitch_proto::partition::Partitions;
+use backstitch_proto::id::{DispatchId, Epoch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Traffic;
 use crate::command::bench::bed::Bed;
-use crate::command::bench::project::asset;
 use crate::command::bench::servers::Servers;
+use crate::telemetry::exports_traces;
 
 const TASKS: &str = "backstitch.bench.tasks";
 const REPORTS: &str = "backstitch.bench.reports";
@@ -37,12 +33,7 @@ const UNCONFIRMED: usize = 8;
 const WINDOW: usize = 4_000;
 
 /// Tasks per second.
-pub(super) async fn measure(
-    bed: &Bed,
-    servers: &Servers,
-    space: &Partitions,
-    traffic: Traffic,
-) -> Result<f64> {
+pub(super) async fn measure(bed: &Bed, servers: &Servers, traffic: Traffic) -> Result<f64> {
     let topology = Topology {
         dead_letter_exchange: "backstitch.bench.dead-letters".to_owned(),
         work: [TASKS, REPORTS]
@@ -53,25 +44,21 @@ pub(super) async fn measure(
             .into(),
         ..Topology::default()
     };
-    let per_message = traffic.tasks.div_ceil(traffic.messages.max(1));
-    let per_report = traffic.tasks.div_ceil(traffic.reports.max(1));
-    let dispatch = dispatch(space, per_message as u32).encode()?;
-    let report = report(per_report as u32).encode()?;
 
     // One connection for the coordinator's part and one for each worker's, as in the run.
     let broker = RabbitMq::connect(&servers.broker_url, "backstitch-bench-limit").await?;
     broker.declare(&topology).await?;
-    let state =
-        Arc::new(Loop { traffic, report, consumed: AtomicU64::new(0), done: CancellationToken::new() });
+    let state = Arc::new(Loop { traffic, consumed: AtomicU64::new(0), done: CancellationToken::new() });
     let mut workers = Vec::new();
-    for _ in 0..bed.plan.workers.max(1) {
+    for _ in 0..bed.fleet().await?.workers.max(1) {
         let broker = RabbitMq::connect(&servers.broker_url, "backstitch-bench-limit").await?;
         broker.declare(&topology).await?;
         workers.push(tokio::spawn(work(broker, Arc::clone(&state))));
     }
+    let leader = bed.ledger.leader().await?.context("nobody leads")?;
     let begin = Instant::now();
     let publisher = broker.publisher().await?;
-    tokio::try_join!(publish(&*publisher, &dispatch, traffic.messages), collect(&broker, traffic.reports))?;
+    tokio::try_join!(publish(&*publisher, traffic, leader.epoch), collect(&broker, traffic.reports))?;
     let seconds = begin.elapsed().as_secs_f64();
     state.done.cancel();
     for worker in workers {
@@ -85,7 +72,6 @@ pub(super) async fn measure(
 /// What the consumers share.
 struct Loop {
     traffic: Traffic,
-    report: Vec<u8>,
     consumed: AtomicU64,
     /// Every answer has been consumed.
     done: CancellationToken,
@@ -99,15 +85,18 @@ impl Loop {
     }
 }
 
-async fn publish(publisher: &dyn Publisher, body: &[u8], messages: u64) -> Result<()> {
+async fn publish(publisher: &dyn Publisher, traffic: Traffic, epoch: Epoch) -> Result<()> {
     let mut window: VecDeque<Confirm> = VecDeque::with_capacity(WINDOW);
-    for _ in 0..messages {
+    let mut id = DispatchId::before_first_of(epoch);
+    for _ in 0..traffic.messages {
         if window.len() == WINDOW
             && let Some(oldest) = window.pop_front()
         {
             oldest.await?;
         }
-        window.push_back(publisher.publish(outgoing(TASKS, body)).await?);
+        id = id.next();
+        let message = outgoing(TASKS, traffic.message_bytes, id.to_string());
+        window.push_back(publisher.publish(message).await?);
     }
     for confirm in window {
         confirm.await?;
@@ -129,7 +118,8 @@ async fn work(broker: RabbitMq, state: Arc<Loop>) -> Result<()> {
         }
         let mut confirms = Vec::new();
         for _ in 0..due {
-            confirms.push(publisher.publish(outgoing(REPORTS, &state.report)).await?);
+            let answer = outgoing(REPORTS, state.traffic.report_bytes, Uuid::new_v4().to_string());
+            confirms.push(publisher.publish(answer).await?);
         }
         unconfirmed.push_back((confirms, std::mem::take(&mut held)));
         if unconfirmed.len() >= UNCONFIRMED {
@@ -168,63 +158,20 @@ async fn collect(broker: &RabbitMq, reports: u64) -> Result<()> {
     Ok(())
 }
 
-fn outgoing(queue: &str, body: &[u8]) -> Outgoing {
+/// A message as the run had it: of the mean size of those that were counted, and with the same properties.
+fn outgoing(queue: &str, bytes: f64, message_id: String) -> Outgoing {
     Outgoing {
         target: Target::Queue(queue.to_owned()),
-        body: body.to_vec(),
-        headers: BTreeMap::new(),
-        message_id: String::new(),
+        body: vec![0; bytes.round() as usize],
+        headers: headers(),
+        message_id,
         persistent: true,
     }
 }
 
-fn dispatch(space: &Partitions, tasks: u32) -> Dispatch {
-    let task = |ordinal| TaskSpec {
-        ordinal,
-        key: space.key(ordinal).unwrap_or_default(),
-        window: space.window(ordinal).map(|window| Window {
-            start_us: window.start.timestamp_micros(),
-            end_us: window.end.timestamp_micros(),
-        }),
-    };
-    Dispatch {
-        id: DispatchId(1 << 40),
-        run: RunId(Uuid::max()),
-        asset: asset(0),
-        attempt: 1,
-        announce_start: false,
-        created_us: chrono::Utc::now().timestamp_micros(),
-        invocation: Arc::new(Invocation {
-            executor: Executor::Native,
-            job: None,
-            config_json: "{}".to_owned(),
-            code_version: None,
-            partitioned: true,
-            dimensions: Vec::new(),
-            batch_size: 1,
-            timeout_ms: None,
-            grace_ms: 10_000,
-        }),
-        tasks: (0..tasks).map(task).collect(),
-    }
-}
-
-fn report(tasks: u32) -> Report {
-    let now = chrono::Utc::now().timestamp_micros();
-    let outcome = |ordinal| Outcome {
-        ordinal,
-        started_us: now,
-        finished_us: now,
-        verdict: Verdict::Succeeded,
-        metadata: Vec::new(),
-        data_version: None,
-        checks: Vec::new(),
-        output: None,
-    };
-    let outcomes = DispatchReport::Outcomes {
-        dispatch: DispatchId(1 << 40),
-        trace: None,
-        outcomes: (0..tasks).map(outcome).collect(),
-    };
-    Report { worker: WorkerId(Uuid::max()), dispatches: vec![outcomes] }
+/// A span's name where the coordinator and the workers, which are told the same as we are, have spans.
+fn headers() -> BTreeMap<String, String> {
+    const SPAN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let named = exports_traces().then(|| ("traceparent".to_owned(), SPAN.to_owned()));
+    named.into_iter().collect()
 }

@@ -18,10 +18,12 @@ pub(super) struct Traffic {
     /// Tasks that ran.
     #[serde(skip)]
     pub(super) tasks: u64,
-    /// Messages to workers.
+    /// Messages to workers, and the mean size of their bodies.
     pub(super) messages: u64,
-    /// Messages from workers.
+    pub(super) message_bytes: f64,
+    /// Messages from workers, the same.
     pub(super) reports: u64,
+    pub(super) report_bytes: f64,
     /// Transactions.
     pub(super) commits: u64,
 }
@@ -47,7 +49,7 @@ pub(super) async fn measure(
     tasks_per_second: f64,
 ) -> Result<Limits> {
     let space = partitions(bed)?;
-    let broker = broker::measure(bed, servers, &space, traffic).await?;
+    let broker = broker::measure(bed, servers, traffic).await?;
     let ledger = ledger::measure(bed, servers, &space, traffic).await?;
     let together = 1.0 / (1.0 / broker + 1.0 / ledger);
     Ok(Limits {

@@ -1,8 +1,7 @@
 //! An asset of which every partition needs the one before: nothing runs beside anything else, so that the time of a
 //! step is one whole way around, from the decision to the ledger and to the next decision.
 
-use anyhow::{Context, Result, ensure};
-use backstitch_coordinator::ledger::RunStatus;
+use anyhow::{Context, Result};
 use backstitch_coordinator::service::{Filter, Submission};
 use serde::Serialize;
 use serde_json::Value;
@@ -33,7 +32,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     let submitted = bed.server.submit(&submission).await?;
     let run = submitted.run.context("the run is empty")?;
     let (status, took, seen) = follow(&mut bed, servers, meters, run, begin).await?;
-    ensure!(status == RunStatus::Succeeded, "the run ended as {status:?}");
+    bed.succeeded(run, status).await?;
     let seconds = took.as_secs_f64();
     let figures = Figures { step_ms: seconds * 1e3 / submitted.plan.tasks as f64, seconds, seen };
     Ok((serde_json::to_value(figures)?, bed.verify().await?))

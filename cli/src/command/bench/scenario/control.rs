@@ -15,11 +15,15 @@ use crate::command::bench::options::Plan;
 use crate::command::bench::project::asset;
 use crate::command::bench::samples::{Percentiles, ms};
 use crate::command::bench::servers::Servers;
+use crate::command::bench::show::show;
 use crate::command::bench::watch::{Meters, Roles};
 use crate::source::{Ask, Look};
 
 /// Looks at the run while it goes.
 const LOOKS: u32 = 100;
+
+/// Looks of which one is made by a process of its own too.
+const SHOW_EVERY: u32 = 5;
 
 /// Pause between two looks, and after each request, so that the run goes on in between.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -29,6 +33,7 @@ struct Figures {
     submit_ms: f64,
     first_task_ms: Option<f64>,
     runs_show_ms: Option<Percentiles>,
+    runs_show_process_ms: Option<Percentiles>,
     partition_status_ms: Option<Percentiles>,
     pause_ms: f64,
     resume_ms: f64,
@@ -48,8 +53,8 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     let run = submit(&bed, 0).await?;
     let submit_ms = ms(begin.elapsed());
 
-    let (mut runs_show, mut partition_status) = (Vec::new(), Vec::new());
-    for _ in 0..LOOKS {
+    let (mut runs_show, mut processes, mut partition_status) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..LOOKS {
         let begin = Instant::now();
         ensure!(
             !bed.server.run(run).await?.status.is_terminal(),
@@ -59,6 +64,9 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
         let begin = Instant::now();
         bed.server.partitions(&asset(0)).await?;
         partition_status.push(begin.elapsed());
+        if number.is_multiple_of(SHOW_EVERY) {
+            processes.push(show(&bed, run).await?);
+        }
         sleep(PAUSE).await;
     }
     let pause_ms = timed(bed.server.pause(run, true)).await?;
@@ -79,6 +87,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
         submit_ms,
         first_task_ms: first_task(&bed, run, begin_us).await?.map(ms),
         runs_show_ms: Percentiles::of(runs_show),
+        runs_show_process_ms: Percentiles::of(processes),
         partition_status_ms: Percentiles::of(partition_status),
         pause_ms,
         resume_ms,

@@ -79,7 +79,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
         ended.push(asked.elapsed());
         runs.push((run, asked_us));
         meters.look();
-        bed.check()?;
+        bed.check().await?;
     }
     let (seconds, went) = (begin.elapsed().as_secs_f64(), succeeded(&bed, large).await? - done);
     let begin = Instant::now();

@@ -22,7 +22,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     let mut bed = Bed::start(plan, servers).await?;
     let throughput = throughput::measure(&mut bed, servers).await?;
     // Whole rounds: the last one takes its time even if it fills only some slots.
-    let rounds = plan.total().div_ceil(u64::from(plan.slots()));
+    let rounds = plan.total().div_ceil(u64::from(throughput.seen.slots_at_end.max(1)));
     let ideal_seconds = (rounds * plan.task_ms) as f64 / 1e3;
     let figures = Figures { ideal_seconds, share_of_ideal: ideal_seconds / throughput.seconds, throughput };
     Ok((serde_json::to_value(figures)?, bed.verify().await?))

@@ -67,7 +67,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
         while Instant::now() < end {
             sleep_until(end.min(Instant::now() + Duration::from_secs(1))).await;
             meters.look();
-            bed.check()?;
+            bed.check().await?;
         }
         let view = bed.server.run(run).await?;
         ensure!(!view.status.is_terminal(), "the run has ended already: give more --tasks");

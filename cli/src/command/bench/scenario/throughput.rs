@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use backstitch_coordinator::ledger::RunStatus;
 use backstitch_coordinator::service::{Filter, Submission};
 use backstitch_proto::id::RunId;
 use chrono::Utc;
@@ -72,19 +71,23 @@ pub(super) async fn measure(bed: &mut Bed, servers: &Servers) -> Result<Throughp
     let run = submit(bed, 0).await?;
     let submitted = begin.elapsed();
     let (status, took, seen) = follow(bed, servers, meters, run, begin).await?;
-    ensure!(status == RunStatus::Succeeded, "the run ended as {status:?}");
+    bed.succeeded(run, status).await?;
 
     let after = Scrape::read(&url).await?;
-    let counted = |name: &str| (after.counter(name) - before.counter(name)) as u64;
+    let counted = |name: &str| (after.value(name) - before.value(name)) as u64;
     let timed = |name: &str| after.histogram(name).since(&before.histogram(name));
     let (commit_seconds, commits) = {
         let commits = timed("backstitch_commit_duration_seconds");
         (commits.mean(), commits.count as u64)
     };
+    let mean = |bytes: &str, messages: u64| counted(bytes) as f64 / messages.max(1) as f64;
+    let (messages, reports) = (counted("backstitch_dispatches_total"), counted("backstitch_reports_total"));
     let traffic = Traffic {
         tasks,
-        messages: counted("backstitch_dispatches_total"),
-        reports: counted("backstitch_reports_total"),
+        messages,
+        message_bytes: mean("backstitch_dispatches_bytes_total", messages),
+        reports,
+        report_bytes: mean("backstitch_reports_bytes_total", reports),
         commits,
     };
     let seconds = took.as_secs_f64();
