@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use backstitch_coordinator::ledger::{
-    AttemptRecord, AttemptResult, Batch, Candidate, DispatchRecord, Ledger, MaterializationQuery,
-    PAGE_ROWS_MAX, PartitionState, PlannedAsset, RunOrigin, RunRecord, Term,
+    AttemptRecord, AttemptResult, Batch, Candidate, DispatchRecord, FinalCounts, Ledger,
+    MaterializationQuery, PAGE_ROWS_MAX, PartitionState, PlannedAsset, RunChange, RunOrigin, RunRecord,
+    RunStatus, Term,
 };
 use backstitch_proto::id::{DispatchId, Epoch, RunId, WorkerId};
 use backstitch_proto::message::{Failure, FailureKind, Output};
@@ -154,4 +155,25 @@ pub(crate) async fn states(ledger: &dyn Ledger, asset: &str) -> Vec<(String, Par
 /// The first page of an asset's materializations.
 pub(crate) fn all_of(asset: &str) -> MaterializationQuery {
     MaterializationQuery { asset: asset.to_owned(), limit: PAGE_ROWS_MAX, ..MaterializationQuery::default() }
+}
+
+/// The most assets that a project has.
+pub(crate) const ASSETS_MAX: u16 = 10_000;
+
+/// A run of two partitions of each of [`ASSETS_MAX`] assets.
+pub(crate) fn wide_run() -> RunRecord {
+    let names: Vec<String> = (0..ASSETS_MAX).map(|at| format!("asset_{at:05}")).collect();
+    run_of(RunId(Uuid::now_v7()), &names.iter().map(String::as_str).collect::<Vec<_>>(), 2)
+}
+
+/// The first partition of every asset of a run succeeds.
+pub(crate) fn first_of_each(run: &RunRecord) -> Batch {
+    let indexes = 0..run.assets.len() as u16;
+    batch_of(indexes.map(|index| attempt(run, index, 0, 1, AttemptResult::Succeeded)).collect())
+}
+
+/// The run ends with these counts.
+pub(crate) fn end_of(run: &RunRecord, status: RunStatus, counts: Vec<FinalCounts>) -> Batch {
+    let finished = RunChange::Finished { status, at_us: 99, counts };
+    Batch { changes: vec![(run.id, finished)], ..Batch::default() }
 }

@@ -20,9 +20,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
 use tokio::sync::Mutex;
 
-use super::assets::CommittedIds;
+use super::committed::Committed;
 use super::error::Doing;
-use super::progress::SegmentCounts;
 use super::sql::postgres as sql;
 use super::{
     AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
@@ -55,13 +54,6 @@ pub(super) struct PostgresLedger {
     writers: PgPool,
     readers: PgPool,
     committed: Mutex<Committed>,
-}
-
-/// What this process remembers of its commits. Held for the length of a commit: they come one after the other.
-#[derive(Debug, Default)]
-struct Committed {
-    asset_ids: CommittedIds,
-    segments: SegmentCounts,
 }
 
 /// How every session is opened.

@@ -17,9 +17,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlitePool};
 use tokio::sync::Mutex;
 
-use super::assets::CommittedIds;
+use super::committed::Committed;
 use super::error::Doing;
-use super::progress::SegmentCounts;
 use super::sql::sqlite as sql;
 use super::{
     AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
@@ -40,13 +39,6 @@ pub(super) struct SqliteLedger {
     writer: SqlitePool,
     readers: SqlitePool,
     committed: Mutex<Committed>,
-}
-
-/// What this process remembers of its commits. Held for the length of a commit: they come one after the other.
-#[derive(Debug, Default)]
-struct Committed {
-    asset_ids: CommittedIds,
-    segments: SegmentCounts,
 }
 
 /// How the file is opened.
