@@ -1,6 +1,8 @@
 //! What a process remembers of its own commits, so that later ones write less.
 //!
-//! Only what the ledger still has may be in here. A commit adds to it once it is durable.
+//! Only what the ledger still has may be in here: a row that names the number of an asset that is gone is a task that
+//! nobody finds again. So a commit adds to it once it is durable, and every term begins with nothing: before it the ledger
+//! may have been set back, to a backup or to a standby that lacks the last commits.
 
 use std::collections::HashSet;
 

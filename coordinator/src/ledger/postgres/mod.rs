@@ -130,7 +130,9 @@ super::sql::answers!(PostgresLedger, sql);
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError> {
-        leadership::lead(&self.options, candidate).await
+        let term = leadership::lead(&self.options, candidate).await?;
+        *self.committed.lock().await = Committed::default();
+        Ok(term)
     }
 
     async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError> {

@@ -13,7 +13,9 @@ macro_rules! reads {
             use super::materialized_so_far;
             use crate::ledger::error::{Doing, unreadable};
             use crate::ledger::read::page;
-            use crate::ledger::sql::rows::{AttemptRow, MaterializationRow, RunAssetRow, RunRow};
+            use crate::ledger::sql::rows::{
+                AttemptRow, MaterializationRow, RunAssetRow, RunRow, check_positions,
+            };
             use crate::ledger::sql::status_name;
             use crate::ledger::text::storable_key;
             use crate::ledger::{
@@ -116,8 +118,8 @@ macro_rules! reads {
                     return Ok(Vec::new());
                 }
                 let mut query = QueryBuilder::<$Database>::new(
-                    "SELECT t.run_id, a.name, t.targets, t.succeeded, t.failed, t.skipped, t.cancelled \
-                     FROM run_assets t JOIN assets a ON a.id = t.asset_id WHERE t.run_id IN (",
+                    "SELECT t.run_id, t.position, a.name, t.targets, t.succeeded, t.failed, t.skipped, t.cancelled \
+                     FROM run_assets t LEFT JOIN assets a ON a.id = t.asset_id WHERE t.run_id IN (",
                 );
                 let mut ids = query.separated(", ");
                 for row in &rows {
@@ -211,17 +213,17 @@ macro_rules! reads {
                 connection: &mut Connection,
                 run: RunId,
             ) -> Result<Vec<PartitionSubset>, LedgerError> {
-                let kept: Vec<Option<Vec<u8>>> =
-                    sqlx::query_scalar("SELECT materialized FROM run_assets WHERE run_id = $1 ORDER BY position")
+                let kept: Vec<(i32, Option<Vec<u8>>)> =
+                    sqlx::query_as("SELECT position, materialized FROM run_assets WHERE run_id = $1 ORDER BY position")
                         .bind(run.0)
                         .fetch_all(&mut *connection)
                         .await
                         .doing("reading what a run has materialized")?;
+                check_positions(kept.iter().map(|(position, _)| *position))?;
                 let mut so_far = materialized_so_far(connection, run).await?;
                 kept.iter()
-                    .enumerate()
                     .map(|(position, kept)| match kept.as_deref() {
-                        None => Ok(so_far.remove(&(position as u16)).unwrap_or_default()),
+                        None => Ok(so_far.remove(&(*position as u16)).unwrap_or_default()),
                         Some([]) => Ok(PartitionSubset::default()),
                         Some(bytes) => PartitionSubset::from_bytes(bytes)
                             .map_err(|error| unreadable("what a run has materialized")(error.into())),

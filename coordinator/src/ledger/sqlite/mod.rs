@@ -72,7 +72,9 @@ super::sql::answers!(SqliteLedger, sql);
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError> {
-        leadership::lead(&self.writer, &self.database, candidate).await
+        let term = leadership::lead(&self.writer, &self.database, candidate).await?;
+        *self.committed.lock().await = Committed::default();
+        Ok(term)
     }
 
     async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError> {
