@@ -1,7 +1,7 @@
 //! A commit in Postgres: one statement per kind of row, whatever the number of rows.
 
 use backstitch_proto::id::{DispatchId, Epoch};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection};
 
 use super::{history, rows};
 use crate::ledger::assets::AssetIds;
@@ -13,13 +13,13 @@ use crate::ledger::sql::postgres as sql;
 use crate::ledger::{Batch, CommitError};
 
 pub(super) async fn commit(
-    writers: &PgPool,
+    connection: &mut PgConnection,
     committed: &mut Committed,
     epoch: Epoch,
     batch: &Batch,
 ) -> Result<(), CommitError> {
     const DOING: &str = "committing a batch";
-    let mut transaction = writers.begin().await.doing(DOING)?;
+    let mut transaction = connection.begin().await.doing(DOING)?;
     let leads: Option<i32> = sqlx::query_scalar("SELECT 1 FROM leadership WHERE epoch = $1 FOR SHARE")
         .bind(i64::from(epoch.0))
         .fetch_optional(&mut *transaction)

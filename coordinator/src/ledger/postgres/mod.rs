@@ -9,17 +9,18 @@
 mod commit;
 mod history;
 mod leadership;
+mod lent;
 mod rows;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use backstitch_proto::id::{Epoch, RunId};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
+use self::lent::Lent;
 use super::committed::Committed;
 use super::error::Doing;
 use super::sql::postgres as sql;
@@ -113,15 +114,30 @@ impl PostgresLedger {
                 ("default_transaction_isolation", "repeatable read"),
             ],
         );
-        let pool =
-            |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                // As the pool does when it takes a connection back, but with a limit: the line may have fallen silent since
+                // the last answer.
+                .after_release(|connection, _| {
+                    Box::pin(async move {
+                        let answer = tokio::time::timeout(ANSWER_TIMEOUT, connection.ping()).await;
+                        answer.map_err(|elapsed| sqlx::Error::Io(elapsed.into()))?.map(|()| true)
+                    })
+                })
+        };
         let writers = pool(WRITERS_MAX).connect_with(writer).await.doing(DOING)?;
         let readers = pool(READERS_MAX).connect_with(reader).await.doing(DOING)?;
         Ok(Self { options, writers, readers, committed: Mutex::default() })
     }
 
-    async fn reader(&self) -> Result<PoolConnection<Postgres>, LedgerError> {
-        self.readers.acquire().await.doing("connecting to the ledger")
+    async fn reader(&self) -> Result<Lent, LedgerError> {
+        Lent::by(&self.readers).await
+    }
+
+    fn done<T>(&self, reader: Lent, answer: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        reader.done(answer)
     }
 }
 
@@ -136,27 +152,39 @@ impl Ledger for PostgresLedger {
     }
 
     async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError> {
-        let answer = async { leadership::leader(&mut *self.reader().await?).await };
+        let answer = async {
+            let mut reader = self.reader().await?;
+            let leader = leadership::leader(&mut reader).await;
+            reader.done(leader)
+        };
         in_time(ANSWER_TIMEOUT, "reading who leads", answer).await
     }
 
     async fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), CommitError> {
         let mut committed = self.committed.lock().await;
-        let commit = commit::commit(&self.writers, &mut committed, epoch, batch);
+        let commit = async {
+            let mut writer = Lent::by(&self.writers).await?;
+            let done = commit::commit(&mut writer, &mut committed, epoch, batch).await;
+            writer.done(done)
+        };
         in_time(COMMIT_TIMEOUT, "committing a batch", commit).await
     }
 
     async fn load_live(&self) -> Result<LiveState, LedgerError> {
         const DOING: &str = "loading what is live";
         let live = async {
-            let mut transaction = self.readers.begin().await.doing(DOING)?;
-            sql::live_state(&mut transaction, "SELECT through FROM confirmations").await
+            let mut reader = self.reader().await?;
+            let mut transaction = reader.begin().await.doing(DOING)?;
+            let live = sql::live_state(&mut transaction, "SELECT through FROM confirmations").await;
+            drop(transaction);
+            reader.done(live)
         };
         in_time(READ_TIMEOUT, DOING, live).await
     }
 
     async fn purge_history(&self, before_us: i64) -> Result<u32, LedgerError> {
-        let mut connection = self.writers.acquire().await.doing("connecting to the ledger")?;
-        history::purge(&mut connection, before_us).await
+        let mut connection = Lent::by(&self.writers).await?;
+        let purged = history::purge(&mut connection, before_us).await;
+        connection.done(purged)
     }
 }

@@ -1,13 +1,22 @@
 //! The reads of a ledger, over its pool of readers: the same for both databases.
 
-/// Implements [`LedgerReads`](crate::ledger::LedgerReads) for a ledger that has a pool of `readers`, and `reader()` to
-/// take one from it, with the statements of the module `$sql`.
+/// The answer to one read, by a reader that the ledger lends.
+macro_rules! answer {
+    ($ledger:expr, $read:path $(, $argument:expr)*) => {{
+        let mut reader = $ledger.reader().await?;
+        let answer = $read(&mut reader $(, $argument)*).await;
+        $ledger.done(reader, answer)
+    }};
+}
+
+/// Implements [`LedgerReads`](crate::ledger::LedgerReads) for a ledger with the statements of the module `$sql`. It has
+/// `reader()`, which lends a connection to read with, and `done()`, which takes it back with the answer.
 macro_rules! answers {
     ($Ledger:ty, $sql:ident) => {
         #[async_trait::async_trait]
         impl crate::ledger::LedgerReads for $Ledger {
             async fn definitions(&self, fingerprint: &str) -> Result<Option<String>, LedgerError> {
-                $sql::definitions(&mut *self.reader().await?, fingerprint).await
+                crate::ledger::sql::answer!(self, $sql::definitions, fingerprint)
             }
 
             async fn partition_states(
@@ -15,48 +24,47 @@ macro_rules! answers {
                 asset: &str,
                 sink: &mut StateSink<'_>,
             ) -> Result<(), LedgerError> {
-                $sql::partition_states(&mut *self.reader().await?, asset, sink).await
+                crate::ledger::sql::answer!(self, $sql::partition_states, asset, sink)
             }
 
             async fn run_by_client_key(&self, client_key: &str) -> Result<Option<RunId>, LedgerError> {
-                $sql::run_by_client_key(&mut *self.reader().await?, client_key).await
+                crate::ledger::sql::answer!(self, $sql::run_by_client_key, client_key)
             }
 
             async fn run(&self, id: RunId) -> Result<Option<RunSummary>, LedgerError> {
-                $sql::run(&mut *self.reader().await?, id).await
+                crate::ledger::sql::answer!(self, $sql::run, id)
             }
 
             async fn runs(&self, filter: &RunFilter) -> Result<Page<RunSummary, RunId>, LedgerError> {
-                $sql::runs(&mut *self.reader().await?, filter).await
+                crate::ledger::sql::answer!(self, $sql::runs, filter)
             }
 
             async fn materializations(
                 &self,
                 query: &MaterializationQuery,
             ) -> Result<Page<Materialization, String>, LedgerError> {
-                $sql::materializations(&mut *self.reader().await?, query).await
+                crate::ledger::sql::answer!(self, $sql::materializations, query)
             }
 
             async fn attempts(
                 &self,
                 query: &AttemptQuery,
             ) -> Result<Page<AttemptRecord, AttemptCursor>, LedgerError> {
-                $sql::attempts(&mut *self.reader().await?, query).await
+                crate::ledger::sql::answer!(self, $sql::attempts, query)
             }
 
             async fn succeeded(
                 &self,
                 run: RunId,
             ) -> Result<Vec<backstitch_proto::partition::PartitionSubset>, LedgerError> {
-                $sql::succeeded(&mut *self.reader().await?, run).await
+                crate::ledger::sql::answer!(self, $sql::succeeded, run)
             }
 
             async fn audit(&self) -> Result<AuditReport, LedgerError> {
-                let mut transaction = self.readers.begin().await.doing("auditing the ledger")?;
-                $sql::audit(&mut transaction).await
+                crate::ledger::sql::answer!(self, $sql::audit)
             }
         }
     };
 }
 
-pub(in crate::ledger) use answers;
+pub(in crate::ledger) use {answer, answers};

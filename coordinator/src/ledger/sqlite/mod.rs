@@ -103,4 +103,13 @@ impl SqliteLedger {
     async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, LedgerError> {
         self.readers.acquire().await.doing("connecting to the ledger file")
     }
+
+    /// A connection to a file is in order whatever became of the read.
+    fn done<T>(
+        &self,
+        _reader: sqlx::pool::PoolConnection<sqlx::Sqlite>,
+        answer: Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        answer
+    }
 }
