@@ -4,7 +4,8 @@
 //! Every session has time limits: a statement, a lock or a transaction that hangs ends with an error that the
 //! caller can act on. A server that restarts shows as transient errors; the pools connect again by themselves.
 //! A server that lost its power, or a network that forgot a connection, says nothing at all, and TCP would wait for it
-//! for a quarter of an hour: so what a leader or a standby depends on has a limit on our side, too ([`in_time`]).
+//! for a quarter of an hour: so whatever asks it has a limit on our side, too ([`in_time`]), and a connection that was
+//! given up leaves its pool ([`lent`]).
 
 mod commit;
 mod history;
@@ -134,6 +135,14 @@ impl PostgresLedger {
 
     async fn reader(&self) -> Result<Lent, LedgerError> {
         Lent::by(&self.readers).await
+    }
+
+    async fn in_time_for<T>(
+        &self,
+        statements: u32,
+        answer: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        in_time(READ_TIMEOUT * statements, "reading the ledger", answer).await
     }
 
     fn done<T>(&self, reader: Lent, answer: Result<T, LedgerError>) -> Result<T, LedgerError> {

@@ -16,7 +16,7 @@ mod reads;
 mod rows;
 mod writes;
 
-pub(super) use answers::{answer, answers};
+pub(super) use answers::{AUDIT_STATEMENTS, answer, answers};
 pub(super) use columns::{AttemptColumns, FailureColumns, status_name};
 pub(super) use conflict::{failed, materialized};
 

@@ -104,6 +104,15 @@ impl SqliteLedger {
         self.readers.acquire().await.doing("connecting to the ledger file")
     }
 
+    /// A file answers or fails.
+    async fn in_time_for<T>(
+        &self,
+        _statements: u32,
+        answer: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        answer.await
+    }
+
     /// A connection to a file is in order whatever became of the read.
     fn done<T>(
         &self,
