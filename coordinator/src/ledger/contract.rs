@@ -52,6 +52,9 @@ pub trait LedgerReads: Send + Sync + 'static {
     async fn run(&self, id: RunId) -> Result<Option<RunSummary>, LedgerError>;
 
     /// Runs, newest first. The cursor is the last run of the page before.
+    ///
+    /// Their records are without targets: of large runs a page of them would be a gigabyte of bitmaps. [`run`](Self::run)
+    /// has them, and the counts of an ended run say how many there were.
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunSummary, RunId>, LedgerError>;
 
     /// The latest materialization of each partition of an asset, in the order of the keys' bytes. The cursor is the

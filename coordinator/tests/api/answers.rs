@@ -75,6 +75,11 @@ async fn runs_are_listed_newest_first_in_pages_and_shown_with_their_attempts() {
     }
     let listed = pages(&world, "/api/runs?", 1).await;
     assert_eq!(texts(&listed, "id"), runs);
+    // A list does not read what its runs targeted; it tells the same of them.
+    for (run, targeted) in listed.iter().zip([2, 8]) {
+        assert_eq!(run["counts"]["targeted"], targeted, "{run}");
+        assert_eq!(*run, world.get(&format!("/api/runs/{}", run["id"].as_str().expect("an id"))).await);
+    }
     assert_eq!(texts(&pages(&world, "/api/runs?status=failed&", 9).await, "id"), runs[..1]);
     assert_eq!(texts(&pages(&world, "/api/runs?asset=held&", 9).await, "id"), [""; 0]);
 

@@ -55,6 +55,12 @@ pub(crate) fn run_of(id: RunId, assets: &[&str], partitions: u32) -> RunRecord {
     }
 }
 
+/// A run as lists have it.
+pub(crate) fn without_targets(mut run: RunRecord) -> RunRecord {
+    run.assets.iter_mut().for_each(|planned| planned.targets = PartitionSubset::default());
+    run
+}
+
 /// A batch that submits `run`.
 pub(crate) fn submission(run: &RunRecord) -> Batch {
     Batch {

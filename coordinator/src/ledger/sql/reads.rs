@@ -87,7 +87,7 @@ macro_rules! reads {
                 query.push(" ORDER BY id DESC LIMIT ").push_bind(fetch);
                 let rows: Vec<RunRow> =
                     query.build_query_as().fetch_all(&mut *connection).await.doing("reading runs")?;
-                let runs = with_assets(connection, rows).await?;
+                let runs = with_assets(connection, rows, "").await?;
                 Ok(page::cut(runs, limit, |run| run.record.id))
             }
 
@@ -99,7 +99,7 @@ macro_rules! reads {
                 query.push(" WHERE id = ").push_bind(id.0);
                 let rows: Vec<RunRow> =
                     query.build_query_as().fetch_all(&mut *connection).await.doing("reading a run")?;
-                Ok(with_assets(connection, rows).await?.pop())
+                Ok(with_assets(connection, rows, ", t.targets").await?.pop())
             }
 
             fn select_runs() -> QueryBuilder<$Database> {
@@ -110,17 +110,20 @@ macro_rules! reads {
                 )
             }
 
+            /// `targets` is the column of that name, or nothing for runs without their targets.
             async fn with_assets(
                 connection: &mut Connection,
                 rows: Vec<RunRow>,
+                targets: &'static str,
             ) -> Result<Vec<RunSummary>, LedgerError> {
                 if rows.is_empty() {
                     return Ok(Vec::new());
                 }
                 let mut query = QueryBuilder::<$Database>::new(
-                    "SELECT t.run_id, t.position, a.name, t.targets, t.succeeded, t.failed, t.skipped, t.cancelled \
-                     FROM run_assets t LEFT JOIN assets a ON a.id = t.asset_id WHERE t.run_id IN (",
+                    "SELECT t.run_id, t.position, a.name, t.succeeded, t.failed, t.skipped, t.cancelled",
                 );
+                query.push(targets);
+                query.push(" FROM run_assets t LEFT JOIN assets a ON a.id = t.asset_id WHERE t.run_id IN (");
                 let mut ids = query.separated(", ");
                 for row in &rows {
                     ids.push_bind(row.id);

@@ -58,7 +58,9 @@ pub(super) struct RunAssetRow {
     pub(super) run_id: Uuid,
     position: i32,
     name: Option<String>,
-    targets: Vec<u8>,
+    /// Absent where nobody needs them.
+    #[sqlx(default)]
+    targets: Option<Vec<u8>>,
     succeeded: Option<i64>,
     failed: Option<i64>,
     skipped: Option<i64>,
@@ -120,9 +122,10 @@ impl RunRow {
 impl RunAssetRow {
     fn planned(&self) -> Result<PlannedAsset, Cause> {
         let name = self.name.as_deref();
+        let targets = self.targets.as_deref().map(PartitionSubset::from_bytes).transpose()?;
         Ok(PlannedAsset {
             asset: name.ok_or_else(|| format!("asset {} of the run has no name", self.position))?.into(),
-            targets: PartitionSubset::from_bytes(&self.targets)?,
+            targets: targets.unwrap_or_default(),
         })
     }
 

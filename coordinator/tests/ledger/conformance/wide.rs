@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstitch_coordinator::ledger::{FinalCounts, Ledger, RunStatus};
+use backstitch_coordinator::ledger::{FinalCounts, Ledger, RunFilter, RunStatus};
 use backstitch_proto::partition::PartitionSubset;
 
 use crate::fixtures::*;
@@ -34,4 +34,17 @@ pub(crate) async fn a_run_of_ten_thousand_assets_is_kept_whole_from_submission_t
     let ended = ledger.run(run.id).await.expect("reading").expect("the run");
     assert_eq!((ended.record, ended.counts), (run.clone(), Some(counts)));
     assert_eq!(ledger.succeeded(run.id).await.expect("reading"), vec![first; usize::from(ASSETS_MAX)]);
+}
+
+pub(crate) async fn a_list_of_runs_leaves_their_targets_out(ledger: Arc<dyn Ledger>) {
+    let term = lead(&*ledger).await;
+    let run = new_run(3);
+    ledger.commit(term.epoch(), &submission(&run)).await.expect("committing");
+    let page = ledger.runs(&RunFilter { limit: 9, ..RunFilter::default() }).await.expect("reading runs");
+    assert_eq!(
+        page.items[0].record,
+        without_targets(run.clone()),
+        "a page of large runs would be gigabytes of bitmaps"
+    );
+    assert_eq!(ledger.run(run.id).await.expect("reading").expect("the run").record, run);
 }
