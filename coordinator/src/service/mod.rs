@@ -33,6 +33,7 @@ mod planning;
 mod retention;
 mod room;
 mod status;
+mod tasks;
 mod tracing;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub use handle::{Handle, HandleError, Progress};
 pub use planning::preview;
 pub use retention::KeepHistory;
 pub use status::{AssetStatusView, RANGES_MAX, StatusRange};
+pub use tasks::tasks_of;
 
 use crate::engine;
 use crate::ledger::{Candidate, CommitError, Ledger, LedgerError};

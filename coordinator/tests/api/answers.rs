@@ -93,6 +93,15 @@ async fn runs_are_listed_newest_first_in_pages_and_shown_with_their_attempts() {
     assert_eq!(texts(&attempts, "result"), ["succeeded"; 8]);
     let of_sum = pages(&world, &format!("/api/runs/{}/attempts?asset=sum&", runs[1]), 3).await;
     assert_eq!(texts(&of_sum, "partition"), ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]);
+    for (filter, assets) in [
+        ("partition=2024-01-03", &["raw", "sum"][..]),
+        ("partition=2024-01-03&asset=sum", &["sum"]),
+        ("partition=2024-01-09", &[]),
+        ("partition=no+day", &[]),
+    ] {
+        let found = pages(&world, &format!("/api/runs/{}/attempts?{filter}&", runs[1]), 1).await;
+        assert_eq!(texts(&found, "asset"), assets, "{filter}");
+    }
     world.end().await;
 }
 

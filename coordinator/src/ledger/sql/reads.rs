@@ -191,6 +191,16 @@ macro_rules! reads {
                 if let Some(key) = &wanted.partition_key {
                     query.push(" AND t.partition_key = ").push_bind(storable_key(key));
                 }
+                if let Some(tasks) = &wanted.tasks {
+                    if tasks.is_empty() {
+                        return Ok(Page { items: Vec::new(), next: None });
+                    }
+                    query.push(" AND (t.asset_index, t.ordinal) IN (");
+                    query.push_values(tasks, |mut row, (asset_index, ordinal)| {
+                        row.push_bind(i32::from(*asset_index)).push_bind(*ordinal as i32);
+                    });
+                    query.push(")");
+                }
                 if wanted.only_failed {
                     query.push(" AND t.outcome <> 'succeeded'");
                 }
