@@ -118,6 +118,10 @@ impl From<HandleError> for Problem {
                     .detail(format!("run {run} is live; cancel it, or wait until it has ended"))
             }
             HandleError::UnknownRun(run) => Self::unknown_run(&run.to_string()),
+            unreadable @ HandleError::Unreadable { .. } => {
+                Self::new(StatusCode::CONFLICT, "unreadable", "The run cannot be read")
+                    .detail(format!("{unreadable}; submit what is missing as a new run"))
+            }
             HandleError::Ledger(ledger) => ledger.into(),
         }
     }

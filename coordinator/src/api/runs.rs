@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::view::{AttemptView, Listing, RunView, run_id};
 use super::{Api, InPath, Problem};
 use crate::ledger::{AttemptQuery, PAGE_ROWS_MAX, RunFilter, RunOrigin, RunStatus};
-use crate::service::{HandleError, PlanPreview, Submission, Submitted};
+use crate::service::{HandleError, PlanPreview, Submission, Submitted, tasks_of};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -232,9 +232,14 @@ pub(super) async fn attempts(
             cursor.parse().map_err(|error: crate::ledger::CursorError| Problem::invalid(error.to_string()))
         })
         .transpose()?;
+    let tasks = match &query.partition {
+        Some(key) => tasks_of(api.handle.ledger().as_ref(), &run.record, asset_index, key).await?,
+        None => None,
+    };
     let query = AttemptQuery {
         asset_index,
         partition_key: query.partition,
+        tasks,
         only_failed: query.failed,
         with_output: query.output,
         limit: query.limit.unwrap_or(100).min(PAGE_ROWS_MAX),

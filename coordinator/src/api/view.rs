@@ -176,8 +176,8 @@ impl RunView {
             .map(|planned| RunAssetView { asset: planned.asset.to_string(), counts: None })
             .collect();
         if let Some(counts) = counts {
-            for ((view, planned), counts) in assets.iter_mut().zip(&record.assets).zip(counts) {
-                view.counts = Some(ended(planned.targets.len(), counts));
+            for (view, counts) in assets.iter_mut().zip(counts) {
+                view.counts = Some(ended(counts));
             }
         } else if let Some(live) = live {
             status = live.status;
@@ -222,15 +222,12 @@ impl RunView {
     }
 }
 
-fn ended(targeted: u64, counts: FinalCounts) -> Counts {
-    Counts {
-        targeted,
-        succeeded: counts.succeeded.into(),
-        failed: counts.failed.into(),
-        skipped: counts.skipped.into(),
-        cancelled: counts.cancelled.into(),
-        ..Counts::default()
-    }
+fn ended(counts: FinalCounts) -> Counts {
+    let FinalCounts { succeeded, failed, skipped, cancelled } = counts;
+    let [succeeded, failed, skipped, cancelled] = [succeeded, failed, skipped, cancelled].map(u64::from);
+    // A run ends when every task has ended, and lists of runs do not read what they targeted.
+    let targeted = succeeded + failed + skipped + cancelled;
+    Counts { targeted, succeeded, failed, skipped, cancelled, ..Counts::default() }
 }
 
 impl From<AttemptRecord> for AttemptView {

@@ -1,6 +1,6 @@
 //! The small numbers that stand for assets in rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Batch;
@@ -24,15 +24,10 @@ impl<'a> AssetIds<'a> {
 
     /// Names of the batch that have no id here yet, each once.
     pub(super) fn unknown(&self, batch: &Batch) -> Vec<Arc<str>> {
-        let mut unknown: Vec<Arc<str>> = Vec::new();
-        let mut note = |name: &Arc<str>| {
-            if !self.committed.contains_key(name) && !unknown.contains(name) {
-                unknown.push(name.clone());
-            }
-        };
-        batch.runs.iter().flat_map(|run| &run.assets).for_each(|planned| note(&planned.asset));
-        batch.attempts.iter().for_each(|attempt| note(&attempt.asset));
-        unknown
+        let planned = batch.runs.iter().flat_map(|run| &run.assets).map(|planned| &planned.asset);
+        let named = planned.chain(batch.attempts.iter().map(|attempt| &attempt.asset));
+        let unknown: HashSet<&Arc<str>> = named.filter(|name| !self.committed.contains_key(*name)).collect();
+        unknown.into_iter().cloned().collect()
     }
 
     pub(super) fn add(&mut self, name: Arc<str>, id: i32) {

@@ -173,7 +173,7 @@ pub enum RunChange {
     },
 }
 
-/// How the targeted tasks of one asset ended.
+/// How the targeted tasks of one asset ended. Every task is one of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalCounts {
     /// Materialized.

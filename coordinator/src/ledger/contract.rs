@@ -82,6 +82,9 @@ pub trait LedgerReads: Send + Sync + 'static {
 
     /// Runs, newest first. The cursor is the last run of the page before.
     ///
+    /// Their records are without targets: of large runs a page of them would be a gigabyte of bitmaps. [`run`](Self::run)
+    /// has them, and the counts of an ended run say how many there were.
+    ///
     /// # Errors
     /// As for [`definitions`](Self::definitions).
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunSummary, RunId>, LedgerError>;

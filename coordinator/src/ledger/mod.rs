@@ -20,6 +20,7 @@
 mod address;
 mod assets;
 mod batch;
+mod committed;
 mod contract;
 mod effects;
 mod error;

@@ -25,6 +25,9 @@ use super::{AttemptRecord, AttemptResult, LiveAsset, Spent};
 /// rewriting a bitmap of a million partitions every so many commits adds nothing that could be measured.
 pub(super) const FOLD_AFTER: u32 = 512;
 
+/// Assets of runs that are folded in one commit at most, two statements each. The others have their turn in the next.
+const FOLDS_MAX: usize = 64;
+
 /// Counts the segments that this process committed, and so decides when to fold.
 #[derive(Debug, Default)]
 pub(super) struct SegmentCounts(HashMap<(RunId, u16), u32>);
@@ -33,7 +36,7 @@ impl SegmentCounts {
     /// Which of these are to be folded in the same transaction.
     pub(super) fn due(&self, segments: &Segments) -> Vec<(RunId, u16)> {
         let full = |key: &&(RunId, u16)| self.0.get(key).is_some_and(|count| *count >= FOLD_AFTER);
-        segments.keys().filter(full).copied().collect()
+        segments.keys().filter(full).take(FOLDS_MAX).copied().collect()
     }
 
     /// These were committed, and those of them folded; the runs that finished are forgotten.
@@ -44,7 +47,9 @@ impl SegmentCounts {
         for key in folded {
             self.0.insert(*key, 0);
         }
-        self.0.retain(|(run, _), _| !finished.contains(run));
+        if !finished.is_empty() {
+            self.0.retain(|(run, _), _| !finished.contains(run));
+        }
     }
 }
 
@@ -76,6 +81,13 @@ pub(super) struct SegmentColumns {
     pub(super) failed: Vec<u8>,
     pub(super) cancelled: Vec<u8>,
     pub(super) retried: Vec<u8>,
+}
+
+impl SegmentColumns {
+    /// Their size, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.succeeded.len() + self.failed.len() + self.cancelled.len() + self.retried.len()
+    }
 }
 
 /// By run and position of the asset.

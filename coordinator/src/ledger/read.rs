@@ -137,6 +137,9 @@ pub struct AttemptQuery {
     pub asset_index: Option<u16>,
     /// Only of this partition.
     pub partition_key: Option<String>,
+    /// Only of these tasks: position of the asset in the run's plan, and ordinal. They are found by their key; a partition
+    /// key alone is looked for in the whole run.
+    pub tasks: Option<Vec<(u16, u32)>>,
     /// Only attempts that did not succeed.
     pub only_failed: bool,
     /// With what they printed, which is by far the largest column.
@@ -154,6 +157,7 @@ impl AttemptQuery {
             run,
             asset_index: None,
             partition_key: None,
+            tasks: None,
             only_failed: false,
             with_output: false,
             limit: PAGE_ROWS_MAX,

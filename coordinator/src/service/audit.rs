@@ -59,6 +59,8 @@ async fn went_ahead(plan: &RunPlan, run: &RunSummary, ledger: &dyn LedgerReads) 
     if !run.status.is_terminal() || plan.assets.iter().all(|asset| asset.upstreams.is_empty()) {
         return Ok(0);
     }
+    // Lists of runs leave the targets out.
+    let Some(run) = ledger.run(run.record.id).await? else { return Ok(0) };
     let succeeded = ledger.succeeded(run.record.id).await?;
     let mut early = 0;
     for (asset, done) in plan.assets.iter().zip(&succeeded) {

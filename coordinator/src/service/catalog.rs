@@ -27,12 +27,14 @@ pub(super) struct Catalog {
     definitions_json: Arc<str>,
     fingerprint: String,
     assets: BTreeMap<String, AssetStatus>,
+    /// The last look at fewer partitions of an asset than are known.
+    earlier: Option<AssetStatus>,
 }
 
 /// The state of one asset.
 #[derive(Clone, Debug)]
 pub(super) struct AssetStatus {
-    /// The partitions that existed at the last look.
+    /// The most partitions that existed at any look.
     pub(super) partitions: Partitions,
     pub(super) materialized: PartitionSubset,
     /// Their last task failed, after the last materialization if there is one.
@@ -126,7 +128,13 @@ impl Catalog {
         // Definitions are plain data with text keys: they always serialize.
         let json = serde_json::to_string(definitions.as_ref()).unwrap_or_default();
         let fingerprint = definitions.fingerprint();
-        Self { definitions: Arc::clone(definitions), definitions_json: json.into(), fingerprint, assets }
+        Self {
+            definitions: Arc::clone(definitions),
+            definitions_json: json.into(),
+            fingerprint,
+            assets,
+            earlier: None,
+        }
     }
 
     /// Takes in what was read, behind what this term has committed.
@@ -155,11 +163,17 @@ impl Catalog {
         let status = self.assets.get_mut(name)?;
         let partitions = resolve(&self.definitions, name, now)?;
         let known = &status.partitions;
-        if partitions.fingerprint() != known.fingerprint() || partitions.len() != known.len() {
-            status.materialized = known.carry_over(&status.materialized, &partitions).subset;
-            status.failed = known.carry_over(&status.failed, &partitions).subset;
-            status.partitions = partitions;
+        if partitions.fingerprint() == known.fingerprint() && partitions.len() == known.len() {
+            return Some(status);
         }
+        let materialized = known.carry_over(&status.materialized, &partitions).subset;
+        let failed = known.carry_over(&status.failed, &partitions).subset;
+        let at_now = AssetStatus { partitions, materialized, failed };
+        // By a clock that stepped back, windows that were there are still to come. They will come with their state.
+        if at_now.partitions.len() < known.len() {
+            return Some(self.earlier.insert(at_now));
+        }
+        *status = at_now;
         Some(status)
     }
 
@@ -201,6 +215,30 @@ mod tests {
 
     fn change(partition_key: &str, materialized: bool) -> Change {
         Change { asset: Arc::from("readings"), partition_key: partition_key.to_owned(), materialized }
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_over_midnight_makes_nothing_forgotten() {
+        let project = "assets: {readings: {partitions: {kind: daily, start: 2024-01-01}, command: [x]}}";
+        let definitions =
+            Arc::new(Definitions::from_yaml("backstitch.yaml", project).expect("a valid project"));
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("an instant");
+        let (before, after) = (at("2024-01-03T23:59:59Z"), at("2024-01-04T00:00:00Z"));
+        let mut catalog = Catalog::empty(&definitions, after);
+        catalog.apply(vec![
+            change("2024-01-01", true),
+            change("2024-01-03", true),
+            change("2024-01-02", false),
+        ]);
+        let states = |catalog: &mut Catalog, now| {
+            let status = catalog.asset_at("readings", now).expect("the asset");
+            let ordinals = |subset: &PartitionSubset| subset.iter().collect::<Vec<_>>();
+            (status.partitions.len(), ordinals(&status.materialized), ordinals(&status.failed))
+        };
+        assert_eq!(states(&mut catalog, after), (3, vec![0, 2], vec![1]));
+        assert_eq!(states(&mut catalog, before), (2, vec![0], vec![1]), "the third day is not over");
+        catalog.apply(vec![change("2024-01-03", false)]);
+        assert_eq!(states(&mut catalog, after), (3, vec![0, 2], vec![1, 2]));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::binding;
 use super::catalog::{AssetStatus, Catalog};
 use super::command::{Command, Look, PlanPreview, Submission, SubmissionError, Submitted};
+use super::pinned::Pinned;
 use super::status::{AssetStatusView, RANGES_MAX};
 use crate::engine::{Engine, RequestError, RunView, WorkerState};
 use crate::ledger::{Ledger, RunStatus};
@@ -38,6 +38,14 @@ pub enum HandleError {
     /// The run is live.
     #[error("run {0} has not ended")]
     NotEnded(RunId),
+    /// What the run was made of cannot be told any more.
+    #[error("this program cannot read the definitions that run {run} is pinned to: {problem}")]
+    Unreadable {
+        /// The run.
+        run: RunId,
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The run is not live.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -96,20 +104,22 @@ impl Handle {
     /// Submits a run of exactly those tasks of an ended run that did not succeed; returns once it is durable.
     ///
     /// # Errors
-    /// When there is no such run, when it has not ended, or when this process does not lead.
+    /// When there is no such run, when it has not ended, when its definitions cannot be read, or when this process does not
+    /// lead.
     pub async fn retry(&self, run: RunId) -> Result<Submitted, HandleError> {
         let summary = self.ledger.run(run).await?.ok_or(HandleError::UnknownRun(run))?;
         if !summary.status.is_terminal() {
             return Err(HandleError::NotEnded(run));
         }
         let succeeded = self.ledger.succeeded(run).await?;
-        let json = self.ledger.definitions(&summary.record.definitions).await?.unwrap_or_default();
-        let unreadable = |error: String| SubmissionError {
-            problems: vec![format!("the definitions of run {run}: {error}")],
+        let ended = match Pinned::default().plan(self.ledger.as_ref(), &summary.record).await? {
+            Ok(plan) => Box::new(plan),
+            Err(problem) => {
+                let there = self.ledger.definitions(&summary.record.definitions).await?.is_some();
+                let problem = if there { problem } else { "the ledger does not have them".to_owned() };
+                return Err(HandleError::Unreadable { run, problem });
+            }
         };
-        let pinned: Definitions = serde_json::from_str(&json)
-            .map_err(|error| HandleError::Submission(unreadable(error.to_string())))?;
-        let ended = Box::new(binding::bind(&pinned, summary.record).map_err(HandleError::Submission)?);
         self.request(|reply| Command::Retry { ended, succeeded, reply }).await
     }
 

@@ -34,6 +34,7 @@ mod retention;
 mod room;
 mod spans;
 mod status;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,7 @@ pub use handle::{Handle, HandleError, Progress};
 pub use planning::preview;
 pub use retention::KeepHistory;
 pub use status::{AssetStatusView, RANGES_MAX, StatusRange};
+pub use tasks::tasks_of;
 
 use crate::engine;
 use crate::ledger::{Candidate, CommitError, Ledger, LedgerError};

@@ -75,6 +75,11 @@ async fn runs_are_listed_newest_first_in_pages_and_shown_with_their_attempts() {
     }
     let listed = pages(&world, "/api/runs?", 1).await;
     assert_eq!(texts(&listed, "id"), runs);
+    // A list does not read what its runs targeted; it tells the same of them.
+    for (run, targeted) in listed.iter().zip([2, 8]) {
+        assert_eq!(run["counts"]["targeted"], targeted, "{run}");
+        assert_eq!(*run, world.get(&format!("/api/runs/{}", run["id"].as_str().expect("an id"))).await);
+    }
     assert_eq!(texts(&pages(&world, "/api/runs?status=failed&", 9).await, "id"), runs[..1]);
     assert_eq!(texts(&pages(&world, "/api/runs?asset=held&", 9).await, "id"), [""; 0]);
 
@@ -89,6 +94,15 @@ async fn runs_are_listed_newest_first_in_pages_and_shown_with_their_attempts() {
     assert_eq!(texts(&attempts, "outcome"), ["succeeded"; 8]);
     let of_sum = pages(&world, &format!("/api/runs/{}/attempts?asset=sum&", runs[1]), 3).await;
     assert_eq!(texts(&of_sum, "partition"), ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]);
+    for (filter, assets) in [
+        ("partition=2024-01-03", &["raw", "sum"][..]),
+        ("partition=2024-01-03&asset=sum", &["sum"]),
+        ("partition=2024-01-09", &[]),
+        ("partition=no+day", &[]),
+    ] {
+        let found = pages(&world, &format!("/api/runs/{}/attempts?{filter}&", runs[1]), 1).await;
+        assert_eq!(texts(&found, "asset"), assets, "{filter}");
+    }
     world.end().await;
 }
 

@@ -148,6 +148,22 @@ async fn a_change_that_comes_too_late_or_too_early_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn a_run_whose_definitions_are_gone_cannot_be_retried_and_the_answer_says_why() {
+    let world = World::start().await;
+    let run = world.submit(&json!({ "assets": "raw", "partitions": "2024-01-05" })).await;
+    world.until_status(&run, "failed").await;
+    for (damage, said) in [
+        ("UPDATE definitions SET json = '{\"assets\": 7}'", "invalid type"),
+        ("DELETE FROM definitions", "the ledger does not have them"),
+    ] {
+        world.damage(damage).await;
+        let refused = world.ask("POST", &format!("/api/runs/{run}/retry")).await;
+        check(&refused, 409, "unreadable", &[&run, "pinned to", said, "submit what is missing"]);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_standby_says_that_it_does_not_lead() {
     let world = World::standby().await;
     for path in ["/api/assets", "/api/workers", "/api/violations", "/api/assets/raw/partitions"] {

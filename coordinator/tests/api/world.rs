@@ -13,6 +13,7 @@ use backstitch_proto::definition::Definitions;
 use backstitch_worker::{AssetError, Context, Materialization, Worker, WorkerOptions};
 use prometheus::{IntCounter, Registry};
 use serde_json::Value;
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -44,7 +45,7 @@ pub(crate) struct World {
     stop: CancellationToken,
     parts: Vec<JoinHandle<()>>,
     /// Of the ledger and the project.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What the API answered.
@@ -94,7 +95,7 @@ impl World {
             tokio::spawn(async move { worker.run_until(worker_until).await.expect("a good end") }),
         ];
         let leads = handle.clone();
-        let world = Self { router: router(handle), stop, parts, _folder: folder };
+        let world = Self { router: router(handle), stop, parts, folder };
         world.until("leadership", async || leads.epoch()).await;
         world
     }
@@ -104,7 +105,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let (coordinator, _) = coordinator(&folder).await;
         let router = router(coordinator.handle());
-        Self { router, stop: CancellationToken::new(), parts: Vec::new(), _folder: folder }
+        Self { router, stop: CancellationToken::new(), parts: Vec::new(), folder }
     }
 
     /// Ends everything; a part that panicked is a failure.
@@ -113,6 +114,13 @@ impl World {
         for part in self.parts {
             part.await.expect("a part that ended well");
         }
+    }
+
+    /// Changes rows of the ledger behind its back.
+    pub(crate) async fn damage(&self, statement: &'static str) {
+        let path = format!("sqlite:{}", self.folder.path().join("ledger.db").display());
+        let mut session = SqliteConnection::connect(&path).await.expect("opening");
+        sqlx::query(statement).execute(&mut session).await.expect("changing rows");
     }
 
     /// Hands a request to the router.

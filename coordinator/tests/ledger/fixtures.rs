@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use backstitch_coordinator::ledger::{
-    AttemptRecord, AttemptResult, Batch, Candidate, DispatchRecord, Ledger, MaterializationQuery,
-    PAGE_ROWS_MAX, PartitionState, PlannedAsset, RunOrigin, RunRecord, Term,
+    AttemptRecord, AttemptResult, Batch, Candidate, DispatchRecord, FinalCounts, Ledger,
+    MaterializationQuery, PAGE_ROWS_MAX, PartitionState, PlannedAsset, RunChange, RunOrigin, RunRecord,
+    RunStatus, Term,
 };
 use backstitch_proto::id::{DispatchId, Epoch, RunId, WorkerId};
 use backstitch_proto::message::{Failure, FailureKind, Output};
@@ -52,6 +53,12 @@ pub(crate) fn run_of(id: RunId, assets: &[&str], partitions: u32) -> RunRecord {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         assets: assets.iter().map(planned).collect(),
     }
+}
+
+/// A run as lists have it.
+pub(crate) fn without_targets(mut run: RunRecord) -> RunRecord {
+    run.assets.iter_mut().for_each(|planned| planned.targets = PartitionSubset::default());
+    run
 }
 
 /// A batch that submits `run`.
@@ -154,4 +161,25 @@ pub(crate) async fn states(ledger: &dyn Ledger, asset: &str) -> Vec<(String, Par
 /// The first page of an asset's materializations.
 pub(crate) fn all_of(asset: &str) -> MaterializationQuery {
     MaterializationQuery { asset: asset.to_owned(), limit: PAGE_ROWS_MAX, ..MaterializationQuery::default() }
+}
+
+/// The most assets that a project has.
+pub(crate) const ASSETS_MAX: u16 = 10_000;
+
+/// A run of two partitions of each of [`ASSETS_MAX`] assets.
+pub(crate) fn wide_run() -> RunRecord {
+    let names: Vec<String> = (0..ASSETS_MAX).map(|at| format!("asset_{at:05}")).collect();
+    run_of(RunId(Uuid::now_v7()), &names.iter().map(String::as_str).collect::<Vec<_>>(), 2)
+}
+
+/// The first partition of every asset of a run succeeds.
+pub(crate) fn first_of_each(run: &RunRecord) -> Batch {
+    let indexes = 0..run.assets.len() as u16;
+    batch_of(indexes.map(|index| attempt(run, index, 0, 1, AttemptResult::Succeeded)).collect())
+}
+
+/// The run ends with these counts.
+pub(crate) fn end_of(run: &RunRecord, status: RunStatus, counts: Vec<FinalCounts>) -> Batch {
+    let finished = RunChange::Finished { status, at_us: 99, counts };
+    Batch { changes: vec![(run.id, finished)], ..Batch::default() }
 }

@@ -3,8 +3,10 @@
 mod conformance;
 mod databases;
 mod fixtures;
+mod lines;
 mod postgres;
 mod schema;
+mod set_back;
 
 use databases::{on_postgres, on_sqlite};
 
@@ -44,6 +46,8 @@ on_both!(
     definitions_are_kept_by_fingerprint,
     readers_see_whole_batches_while_the_leader_commits,
     twenty_thousand_attempts_fit_into_one_batch,
+    a_run_of_ten_thousand_assets_is_kept_whole_from_submission_to_end,
+    a_list_of_runs_leaves_their_targets_out,
     an_audit_of_a_sound_ledger_finds_nothing,
     a_term_ends_when_it_is_dropped_and_the_next_has_a_higher_epoch,
 );

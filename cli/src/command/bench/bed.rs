@@ -158,7 +158,7 @@ impl Bed {
             return Ok(());
         }
         let first = AttemptsQuery { run, failed: true, output: false, limit: 1 };
-        let failed = self.server.attempts(first).await?.pop().and_then(|attempt| attempt.error);
+        let failed = self.server.attempts(first).await?.pop().and_then(|attempt| attempt.failure_message);
         bail!("the run ended as {status:?}: {}", failed.as_deref().unwrap_or("no attempt failed"))
     }
 

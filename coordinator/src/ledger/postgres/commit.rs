@@ -1,10 +1,11 @@
 //! A commit in Postgres: one statement per kind of row, whatever the number of rows.
 
 use backstitch_proto::id::{DispatchId, Epoch};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection};
 
-use super::{Committed, history, rows};
+use super::{history, rows};
 use crate::ledger::assets::AssetIds;
+use crate::ledger::committed::Committed;
 use crate::ledger::effects::effects;
 use crate::ledger::error::Doing;
 use crate::ledger::progress::segments;
@@ -12,13 +13,13 @@ use crate::ledger::sql::postgres as sql;
 use crate::ledger::{Batch, CommitError};
 
 pub(super) async fn commit(
-    writers: &PgPool,
+    connection: &mut PgConnection,
     committed: &mut Committed,
     epoch: Epoch,
     batch: &Batch,
 ) -> Result<(), CommitError> {
     const DOING: &str = "committing a batch";
-    let mut transaction = writers.begin().await.doing(DOING)?;
+    let mut transaction = connection.begin().await.doing(DOING)?;
     let leads: Option<i32> = sqlx::query_scalar("SELECT 1 FROM leadership WHERE epoch = $1 FOR SHARE")
         .bind(i64::from(epoch.0))
         .fetch_optional(&mut *transaction)
@@ -29,7 +30,7 @@ pub(super) async fn commit(
     }
     let mut asset_ids = AssetIds::new(&committed.asset_ids);
     sql::resolve_assets(&mut transaction, &mut asset_ids, batch).await?;
-    sql::insert_definitions(&mut transaction, &batch.definitions).await?;
+    sql::insert_definitions(&mut transaction, &batch.definitions, &committed.definitions).await?;
     for run in &batch.runs {
         history::make_room(&mut transaction, run.id).await?;
         sql::insert_run(&mut transaction, run, &asset_ids).await?;
@@ -60,7 +61,6 @@ pub(super) async fn commit(
     }
     transaction.commit().await.doing(DOING)?;
     let new_ids = asset_ids.into_new();
-    committed.asset_ids.extend(new_ids);
-    committed.segments.committed(&segments, &due, &batch.finished());
+    committed.learn(batch, new_ids, &segments, &due);
     Ok(())
 }

@@ -4,25 +4,26 @@
 //! Every session has time limits: a statement, a lock or a transaction that hangs ends with an error that the
 //! caller can act on. A server that restarts shows as transient errors; the pools connect again by themselves.
 //! A server that lost its power, or a network that forgot a connection, says nothing at all, and TCP would wait for it
-//! for a quarter of an hour: so what a leader or a standby depends on has a limit on our side, too ([`in_time`]).
+//! for a quarter of an hour: so whatever asks it has a limit on our side, too ([`in_time`]), and a connection that was
+//! given up leaves its pool ([`lent`]).
 
 mod commit;
 mod history;
 mod leadership;
+mod lent;
 mod rows;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use backstitch_proto::id::{Epoch, RunId};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
-use super::assets::CommittedIds;
+use self::lent::Lent;
+use super::committed::Committed;
 use super::error::Doing;
-use super::progress::SegmentCounts;
 use super::sql::postgres as sql;
 use super::{
     AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
@@ -55,13 +56,6 @@ pub(super) struct PostgresLedger {
     writers: PgPool,
     readers: PgPool,
     committed: Mutex<Committed>,
-}
-
-/// What this process remembers of its commits. Held for the length of a commit: they come one after the other.
-#[derive(Debug, Default)]
-struct Committed {
-    asset_ids: CommittedIds,
-    segments: SegmentCounts,
 }
 
 /// How every session is opened.
@@ -121,15 +115,38 @@ impl PostgresLedger {
                 ("default_transaction_isolation", "repeatable read"),
             ],
         );
-        let pool =
-            |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                // As the pool does when it takes a connection back, but with a limit: the line may have fallen silent since
+                // the last answer.
+                .after_release(|connection, _| {
+                    Box::pin(async move {
+                        let answer = tokio::time::timeout(ANSWER_TIMEOUT, connection.ping()).await;
+                        answer.map_err(|elapsed| sqlx::Error::Io(elapsed.into()))?.map(|()| true)
+                    })
+                })
+        };
         let writers = pool(WRITERS_MAX).connect_with(writer).await.doing(DOING)?;
         let readers = pool(READERS_MAX).connect_with(reader).await.doing(DOING)?;
         Ok(Self { options, writers, readers, committed: Mutex::default() })
     }
 
-    async fn reader(&self) -> Result<PoolConnection<Postgres>, LedgerError> {
-        self.readers.acquire().await.doing("connecting to the ledger")
+    async fn reader(&self) -> Result<Lent, LedgerError> {
+        Lent::by(&self.readers).await
+    }
+
+    async fn in_time_for<T>(
+        &self,
+        statements: u32,
+        answer: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        in_time(READ_TIMEOUT * statements, "reading the ledger", answer).await
+    }
+
+    fn done<T>(&self, reader: Lent, answer: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        reader.done(answer)
     }
 }
 
@@ -138,31 +155,45 @@ super::sql::answers!(PostgresLedger, sql);
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError> {
-        leadership::lead(&self.options, candidate).await
+        let term = leadership::lead(&self.options, candidate).await?;
+        *self.committed.lock().await = Committed::default();
+        Ok(term)
     }
 
     async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError> {
-        let answer = async { leadership::leader(&mut *self.reader().await?).await };
+        let answer = async {
+            let mut reader = self.reader().await?;
+            let leader = leadership::leader(&mut reader).await;
+            reader.done(leader)
+        };
         in_time(ANSWER_TIMEOUT, "reading who leads", answer).await
     }
 
     async fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), CommitError> {
         let mut committed = self.committed.lock().await;
-        let commit = commit::commit(&self.writers, &mut committed, epoch, batch);
+        let commit = async {
+            let mut writer = Lent::by(&self.writers).await?;
+            let done = commit::commit(&mut writer, &mut committed, epoch, batch).await;
+            writer.done(done)
+        };
         in_time(COMMIT_TIMEOUT, "committing a batch", commit).await
     }
 
     async fn load_live(&self) -> Result<LiveState, LedgerError> {
         const DOING: &str = "loading what is live";
         let live = async {
-            let mut transaction = self.readers.begin().await.doing(DOING)?;
-            sql::live_state(&mut transaction, "SELECT through FROM confirmations").await
+            let mut reader = self.reader().await?;
+            let mut transaction = reader.begin().await.doing(DOING)?;
+            let live = sql::live_state(&mut transaction, "SELECT through FROM confirmations").await;
+            drop(transaction);
+            reader.done(live)
         };
         in_time(READ_TIMEOUT, DOING, live).await
     }
 
     async fn purge_history(&self, before_us: i64) -> Result<u32, LedgerError> {
-        let mut connection = self.writers.acquire().await.doing("connecting to the ledger")?;
-        history::purge(&mut connection, before_us).await
+        let mut connection = Lent::by(&self.writers).await?;
+        let purged = history::purge(&mut connection, before_us).await;
+        connection.done(purged)
     }
 }

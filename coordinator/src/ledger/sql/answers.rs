@@ -1,13 +1,29 @@
 //! The reads of a ledger, over its pool of readers: the same for both databases.
 
-/// Implements [`LedgerReads`](crate::ledger::LedgerReads) for a ledger that has a pool of `readers`, and `reader()` to
-/// take one from it, with the statements of the module `$sql`.
+/// Statements of an audit, at most: it has about twenty, and each may read everything.
+pub(in crate::ledger) const AUDIT_STATEMENTS: u32 = 32;
+
+/// The answer to one read, by a reader that the ledger lends for the time that so many statements may take.
+macro_rules! answer {
+    ($statements:expr, $ledger:expr, $read:path $(, $argument:expr)*) => {{
+        let answer = async {
+            let mut reader = $ledger.reader().await?;
+            let answer = $read(&mut reader $(, $argument)*).await;
+            $ledger.done(reader, answer)
+        };
+        $ledger.in_time_for($statements, answer).await
+    }};
+}
+
+/// Implements [`LedgerReads`](crate::ledger::LedgerReads) for a ledger with the statements of the module `$sql`. It has
+/// `reader()`, which lends a connection to read with, `done()`, which takes it back with the answer, and `in_time_for()`,
+/// which waits for the answer of so many statements and not for ever.
 macro_rules! answers {
     ($Ledger:ty, $sql:ident) => {
         #[async_trait::async_trait]
         impl crate::ledger::LedgerReads for $Ledger {
             async fn definitions(&self, fingerprint: &str) -> Result<Option<String>, LedgerError> {
-                $sql::definitions(&mut *self.reader().await?, fingerprint).await
+                crate::ledger::sql::answer!(1, self, $sql::definitions, fingerprint)
             }
 
             async fn partition_states(
@@ -15,48 +31,47 @@ macro_rules! answers {
                 asset: &str,
                 sink: &mut StateSink<'_>,
             ) -> Result<(), LedgerError> {
-                $sql::partition_states(&mut *self.reader().await?, asset, sink).await
+                crate::ledger::sql::answer!(1, self, $sql::partition_states, asset, sink)
             }
 
             async fn run_by_client_key(&self, client_key: &str) -> Result<Option<RunId>, LedgerError> {
-                $sql::run_by_client_key(&mut *self.reader().await?, client_key).await
+                crate::ledger::sql::answer!(1, self, $sql::run_by_client_key, client_key)
             }
 
             async fn run(&self, id: RunId) -> Result<Option<RunSummary>, LedgerError> {
-                $sql::run(&mut *self.reader().await?, id).await
+                crate::ledger::sql::answer!(1, self, $sql::run, id)
             }
 
             async fn runs(&self, filter: &RunFilter) -> Result<Page<RunSummary, RunId>, LedgerError> {
-                $sql::runs(&mut *self.reader().await?, filter).await
+                crate::ledger::sql::answer!(1, self, $sql::runs, filter)
             }
 
             async fn materializations(
                 &self,
                 query: &MaterializationQuery,
             ) -> Result<Page<Materialization, String>, LedgerError> {
-                $sql::materializations(&mut *self.reader().await?, query).await
+                crate::ledger::sql::answer!(1, self, $sql::materializations, query)
             }
 
             async fn attempts(
                 &self,
                 query: &AttemptQuery,
             ) -> Result<Page<AttemptRecord, AttemptCursor>, LedgerError> {
-                $sql::attempts(&mut *self.reader().await?, query).await
+                crate::ledger::sql::answer!(1, self, $sql::attempts, query)
             }
 
             async fn succeeded(
                 &self,
                 run: RunId,
             ) -> Result<Vec<backstitch_proto::partition::PartitionSubset>, LedgerError> {
-                $sql::succeeded(&mut *self.reader().await?, run).await
+                crate::ledger::sql::answer!(1, self, $sql::succeeded, run)
             }
 
             async fn audit(&self) -> Result<AuditReport, LedgerError> {
-                let mut transaction = self.readers.begin().await.doing("auditing the ledger")?;
-                $sql::audit(&mut transaction).await
+                crate::ledger::sql::answer!(crate::ledger::sql::AUDIT_STATEMENTS, self, $sql::audit)
             }
         }
     };
 }
 
-pub(in crate::ledger) use answers;
+pub(in crate::ledger) use {answer, answers};

@@ -101,6 +101,8 @@ macro_rules! audit {
 
             /// Reads everything. Inside one transaction, so that it sees one moment.
             pub(in crate::ledger) async fn audit(connection: &mut Connection) -> Result<AuditReport, LedgerError> {
+                let mut transaction = sqlx::Connection::begin(connection).await.doing(DOING)?;
+                let connection = &mut *transaction;
                 let count = "SELECT (SELECT COUNT(*) FROM attempts), \
                      (SELECT COUNT(*) FROM asset_partitions WHERE materialized_us IS NOT NULL), \
                      (SELECT COUNT(*) FROM runs WHERE finished_us IS NULL)";

@@ -42,8 +42,8 @@ macro_rules! live {
                 .doing(DOING)?;
                 let mut assets: HashMap<uuid::Uuid, Vec<RunAssetRow>> = HashMap::new();
                 let rows: Vec<RunAssetRow> = sqlx::query_as(
-                    "SELECT t.run_id, a.name, t.targets, t.succeeded, t.failed, t.skipped, t.cancelled \
-                     FROM runs r JOIN run_assets t ON t.run_id = r.id JOIN assets a ON a.id = t.asset_id \
+                    "SELECT t.run_id, t.position, a.name, t.targets, t.succeeded, t.failed, t.skipped, t.cancelled \
+                     FROM runs r JOIN run_assets t ON t.run_id = r.id LEFT JOIN assets a ON a.id = t.asset_id \
                      WHERE r.finished_us IS NULL ORDER BY t.run_id, t.position",
                 )
                 .fetch_all(&mut *connection)

@@ -6,14 +6,17 @@
 
 mod answers;
 mod audit;
+mod bulk;
+mod changes;
 mod columns;
 mod conflict;
 mod live;
+mod progress;
 mod reads;
 mod rows;
 mod writes;
 
-pub(super) use answers::answers;
+pub(super) use answers::{AUDIT_STATEMENTS, answer, answers};
 pub(super) use columns::{AttemptColumns, FailureColumns, status_name};
 pub(crate) use columns::{LOST_MESSAGE, failure_kind};
 pub(super) use conflict::{failed, materialized};
@@ -21,6 +24,8 @@ pub(super) use conflict::{failed, materialized};
 /// The shared statements for Postgres.
 pub(super) mod postgres {
     super::writes::writes!(sqlx::Postgres);
+    super::progress::progress!(sqlx::Postgres);
+    super::changes::changes!(sqlx::Postgres);
     super::live::live!(sqlx::Postgres);
     super::reads::reads!(sqlx::Postgres);
     super::audit::audit!(sqlx::Postgres);
@@ -29,6 +34,8 @@ pub(super) mod postgres {
 /// The shared statements for SQLite.
 pub(super) mod sqlite {
     super::writes::writes!(sqlx::Sqlite);
+    super::progress::progress!(sqlx::Sqlite);
+    super::changes::changes!(sqlx::Sqlite);
     super::live::live!(sqlx::Sqlite);
     super::reads::reads!(sqlx::Sqlite);
     super::audit::audit!(sqlx::Sqlite);

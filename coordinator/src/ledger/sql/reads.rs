@@ -13,7 +13,9 @@ macro_rules! reads {
             use super::materialized_so_far;
             use crate::ledger::error::{Doing, unreadable};
             use crate::ledger::read::page;
-            use crate::ledger::sql::rows::{AttemptRow, MaterializationRow, RunAssetRow, RunRow};
+            use crate::ledger::sql::rows::{
+                AttemptRow, MaterializationRow, RunAssetRow, RunRow, check_positions,
+            };
             use crate::ledger::sql::status_name;
             use crate::ledger::text::storable_key;
             use crate::ledger::{
@@ -85,7 +87,7 @@ macro_rules! reads {
                 query.push(" ORDER BY id DESC LIMIT ").push_bind(fetch);
                 let rows: Vec<RunRow> =
                     query.build_query_as().fetch_all(&mut *connection).await.doing("reading runs")?;
-                let runs = with_assets(connection, rows).await?;
+                let runs = with_assets(connection, rows, "").await?;
                 Ok(page::cut(runs, limit, |run| run.record.id))
             }
 
@@ -97,7 +99,7 @@ macro_rules! reads {
                 query.push(" WHERE id = ").push_bind(id.0);
                 let rows: Vec<RunRow> =
                     query.build_query_as().fetch_all(&mut *connection).await.doing("reading a run")?;
-                Ok(with_assets(connection, rows).await?.pop())
+                Ok(with_assets(connection, rows, ", t.targets").await?.pop())
             }
 
             fn select_runs() -> QueryBuilder<$Database> {
@@ -108,17 +110,20 @@ macro_rules! reads {
                 )
             }
 
+            /// `targets` is the column of that name, or nothing for runs without their targets.
             async fn with_assets(
                 connection: &mut Connection,
                 rows: Vec<RunRow>,
+                targets: &'static str,
             ) -> Result<Vec<RunSummary>, LedgerError> {
                 if rows.is_empty() {
                     return Ok(Vec::new());
                 }
                 let mut query = QueryBuilder::<$Database>::new(
-                    "SELECT t.run_id, a.name, t.targets, t.succeeded, t.failed, t.skipped, t.cancelled \
-                     FROM run_assets t JOIN assets a ON a.id = t.asset_id WHERE t.run_id IN (",
+                    "SELECT t.run_id, t.position, a.name, t.succeeded, t.failed, t.skipped, t.cancelled",
                 );
+                query.push(targets);
+                query.push(" FROM run_assets t LEFT JOIN assets a ON a.id = t.asset_id WHERE t.run_id IN (");
                 let mut ids = query.separated(", ");
                 for row in &rows {
                     ids.push_bind(row.id);
@@ -186,6 +191,16 @@ macro_rules! reads {
                 if let Some(key) = &wanted.partition_key {
                     query.push(" AND t.partition_key = ").push_bind(storable_key(key));
                 }
+                if let Some(tasks) = &wanted.tasks {
+                    if tasks.is_empty() {
+                        return Ok(Page { items: Vec::new(), next: None });
+                    }
+                    query.push(" AND (t.asset_index, t.ordinal) IN (");
+                    query.push_values(tasks, |mut row, (asset_index, ordinal)| {
+                        row.push_bind(i32::from(*asset_index)).push_bind(*ordinal as i32);
+                    });
+                    query.push(")");
+                }
                 if wanted.only_failed {
                     query.push(" AND t.outcome <> 'succeeded'");
                 }
@@ -211,17 +226,17 @@ macro_rules! reads {
                 connection: &mut Connection,
                 run: RunId,
             ) -> Result<Vec<PartitionSubset>, LedgerError> {
-                let kept: Vec<Option<Vec<u8>>> =
-                    sqlx::query_scalar("SELECT materialized FROM run_assets WHERE run_id = $1 ORDER BY position")
+                let kept: Vec<(i32, Option<Vec<u8>>)> =
+                    sqlx::query_as("SELECT position, materialized FROM run_assets WHERE run_id = $1 ORDER BY position")
                         .bind(run.0)
                         .fetch_all(&mut *connection)
                         .await
                         .doing("reading what a run has materialized")?;
+                check_positions(kept.iter().map(|(position, _)| *position))?;
                 let mut so_far = materialized_so_far(connection, run).await?;
                 kept.iter()
-                    .enumerate()
                     .map(|(position, kept)| match kept.as_deref() {
-                        None => Ok(so_far.remove(&(position as u16)).unwrap_or_default()),
+                        None => Ok(so_far.remove(&(*position as u16)).unwrap_or_default()),
                         Some([]) => Ok(PartitionSubset::default()),
                         Some(bytes) => PartitionSubset::from_bytes(bytes)
                             .map_err(|error| unreadable("what a run has materialized")(error.into())),

@@ -52,16 +52,30 @@ pub(super) struct RunRow {
     traceparent: Option<String>,
 }
 
-/// A row of `run_assets`, with the asset's name.
+/// A row of `run_assets`, with the asset's name: without one if the number of the asset is nobody's.
 #[derive(FromRow)]
 pub(super) struct RunAssetRow {
     pub(super) run_id: Uuid,
-    name: String,
-    targets: Vec<u8>,
+    position: i32,
+    name: Option<String>,
+    /// Absent where nobody needs them.
+    #[sqlx(default)]
+    targets: Option<Vec<u8>>,
     succeeded: Option<i64>,
     failed: Option<i64>,
     skipped: Option<i64>,
     cancelled: Option<i64>,
+}
+
+/// Attempts and dispatches name an asset of a run by its position: where one is missing, all after it would be taken for
+/// others.
+pub(super) fn check_positions(positions: impl IntoIterator<Item = i32>) -> Result<(), LedgerError> {
+    match (0..).zip(positions).find(|(expected, found)| expected != found) {
+        None => Ok(()),
+        Some((missing, _)) => {
+            Err(unreadable("the assets of a run")(format!("there is none at position {missing}").into()))
+        }
+    }
 }
 
 impl RunRow {
@@ -71,10 +85,15 @@ impl RunRow {
         assets: &mut HashMap<Uuid, Vec<RunAssetRow>>,
     ) -> Result<RunSummary, LedgerError> {
         let assets = assets.remove(&self.id).unwrap_or_default();
+        check_positions(assets.iter().map(|row| row.position))?;
         self.read(&assets).map_err(unreadable("a run"))
     }
 
     fn read(self, assets: &[RunAssetRow]) -> Result<RunSummary, Cause> {
+        if assets.is_empty() {
+            // It would be taken for one that has nothing left to do.
+            return Err("it has lost all of its assets".into());
+        }
         let record = RunRecord {
             id: RunId(self.id),
             origin: parse(&self.origin)?,
@@ -102,9 +121,11 @@ impl RunRow {
 
 impl RunAssetRow {
     fn planned(&self) -> Result<PlannedAsset, Cause> {
+        let name = self.name.as_deref();
+        let targets = self.targets.as_deref().map(PartitionSubset::from_bytes).transpose()?;
         Ok(PlannedAsset {
-            asset: Arc::from(self.name.as_str()),
-            targets: PartitionSubset::from_bytes(&self.targets)?,
+            asset: name.ok_or_else(|| format!("asset {} of the run has no name", self.position))?.into(),
+            targets: targets.unwrap_or_default(),
         })
     }
 

@@ -3,8 +3,8 @@
 use backstitch_proto::id::Epoch;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
-use super::Committed;
 use crate::ledger::assets::AssetIds;
+use crate::ledger::committed::Committed;
 use crate::ledger::effects::effects;
 use crate::ledger::error::Doing;
 use crate::ledger::progress::segments;
@@ -35,7 +35,7 @@ pub(super) async fn commit(
     }
     let mut asset_ids = AssetIds::new(&committed.asset_ids);
     sql::resolve_assets(&mut transaction, &mut asset_ids, batch).await?;
-    sql::insert_definitions(&mut transaction, &batch.definitions).await?;
+    sql::insert_definitions(&mut transaction, &batch.definitions, &committed.definitions).await?;
     for run in &batch.runs {
         sql::insert_run(&mut transaction, run, &asset_ids).await?;
     }
@@ -62,8 +62,7 @@ pub(super) async fn commit(
     }
     transaction.commit().await.doing(DOING)?;
     let new_ids = asset_ids.into_new();
-    committed.asset_ids.extend(new_ids);
-    committed.segments.committed(&segments, &due, &batch.finished());
+    committed.learn(batch, new_ids, &segments, &due);
     Ok(())
 }
 

@@ -17,9 +17,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlitePool};
 use tokio::sync::Mutex;
 
-use super::assets::CommittedIds;
+use super::committed::Committed;
 use super::error::Doing;
-use super::progress::SegmentCounts;
 use super::sql::sqlite as sql;
 use super::{
     AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
@@ -40,13 +39,6 @@ pub(super) struct SqliteLedger {
     writer: SqlitePool,
     readers: SqlitePool,
     committed: Mutex<Committed>,
-}
-
-/// What this process remembers of its commits. Held for the length of a commit: they come one after the other.
-#[derive(Debug, Default)]
-struct Committed {
-    asset_ids: CommittedIds,
-    segments: SegmentCounts,
 }
 
 /// How the file is opened.
@@ -80,7 +72,9 @@ super::sql::answers!(SqliteLedger, sql);
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError> {
-        leadership::lead(&self.writer, &self.database, candidate).await
+        let term = leadership::lead(&self.writer, &self.database, candidate).await?;
+        *self.committed.lock().await = Committed::default();
+        Ok(term)
     }
 
     async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError> {
@@ -108,5 +102,23 @@ impl Ledger for SqliteLedger {
 impl SqliteLedger {
     async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, LedgerError> {
         self.readers.acquire().await.doing("connecting to the ledger file")
+    }
+
+    /// A file answers or fails.
+    async fn in_time_for<T>(
+        &self,
+        _statements: u32,
+        answer: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        answer.await
+    }
+
+    /// A connection to a file is in order whatever became of the read.
+    fn done<T>(
+        &self,
+        _reader: sqlx::pool::PoolConnection<sqlx::Sqlite>,
+        answer: Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        answer
     }
 }

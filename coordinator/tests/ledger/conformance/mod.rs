@@ -2,6 +2,8 @@
 
 mod commits;
 mod reads;
+mod wide;
 
 pub(crate) use commits::*;
 pub(crate) use reads::*;
+pub(crate) use wide::*;

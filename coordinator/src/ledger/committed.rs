@@ -1,0 +1,39 @@
+//! What a process remembers of its own commits, so that later ones write less.
+//!
+//! Only what the ledger still has may be in here: a row that names the number of an asset that is gone is a task that
+//! nobody finds again. So a commit adds to it once it is durable, and every term begins with nothing: before it the ledger
+//! may have been set back, to a backup or to a standby that lacks the last commits.
+
+use std::collections::HashSet;
+
+use backstitch_proto::id::RunId;
+
+use super::Batch;
+use super::assets::CommittedIds;
+use super::progress::{SegmentCounts, Segments};
+
+/// Held for the length of a commit: they come one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// Numbers of assets.
+    pub(super) asset_ids: CommittedIds,
+    /// How many segments the live runs have.
+    pub(super) segments: SegmentCounts,
+    /// Fingerprints of definitions. Every submission names those of its project, which may be megabytes.
+    pub(super) definitions: HashSet<String>,
+}
+
+impl Committed {
+    /// A batch is durable: the ids that it gave, its segments, and those of them that were folded.
+    pub(super) fn learn(
+        &mut self,
+        batch: &Batch,
+        new_ids: CommittedIds,
+        segments: &Segments,
+        folded: &[(RunId, u16)],
+    ) {
+        self.asset_ids.extend(new_ids);
+        self.segments.committed(segments, folded, &batch.finished());
+        self.definitions.extend(batch.definitions.iter().map(|(fingerprint, _)| fingerprint.clone()));
+    }
+}
