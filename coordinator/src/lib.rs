@@ -1,6 +1,4 @@
-//! The coordinator: turns submissions into dispatches, and what workers report into the ledger.
-//!
-//! [`engine`] decides and is pure, [`ledger`] remembers, [`service`] performs, [`api`] answers, [`sim`] doubts.
+#![doc = include_str!("../README.md")]
 
 pub mod api;
 pub mod engine;

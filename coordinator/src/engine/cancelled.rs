@@ -88,15 +88,14 @@ mod tests {
         let mut engine = Engine::new(Epoch(1), Options::default());
         engine.heartbeat(&heartbeat(&[]), at(0));
         let first = submit(&mut engine, 1, &["a", "b"]);
-        let second = submit(&mut engine, 2, &["a"]);
         let sent = engine.seal(at(0)).expect("two dispatches").batch.dispatches;
         assert_eq!(sent.iter().map(|dispatch| dispatch.run).collect::<Vec<_>>(), [first, first]);
+        let second = submit(&mut engine, 2, &["a"]);
         sent.iter().for_each(|dispatch| engine.confirmed(dispatch.id, at(10)));
         engine.cancel(first, at(20)).expect("it is live");
         let cancelled = engine.seal(at(20)).expect("the cancellation");
         assert!(cancelled.batch.dispatches.is_empty(), "a worker may be starting it");
         assert_eq!(cancelled.batch.closed.len(), 1, "nobody waits for what has no pool");
-        engine.heartbeat(&crate::engine::takeover_tests::heartbeat(&[]), at(1_000));
         let later = engine.seal(at(20 + CLAIMED_MS)).expect("it is closed");
         assert_eq!(later.batch.dispatches.iter().map(|dispatch| dispatch.run).collect::<Vec<_>>(), [second]);
         assert!(engine.run(first).is_none(), "it has ended");

@@ -77,7 +77,8 @@ use crate::ledger::Batch;
 pub struct Now {
     /// Milliseconds of a clock that never goes back. Leases and delays are measured on it.
     pub mono_ms: u64,
-    /// Microseconds since the Unix epoch. Written down; compared only with the instants from which partitions exist.
+    /// Microseconds since the Unix epoch. Written down; compared only with the instants from which partitions exist
+    /// and, after a takeover, with the end of a task's last attempt.
     pub wall_us: i64,
 }
 
