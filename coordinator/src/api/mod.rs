@@ -1,8 +1,8 @@
 //! The HTTP API. Every handler is a few lines: the decisions are in the engine, the reads in the ledger.
 //!
 //! Errors are RFC 9457 problem documents ([`problem`]). The OpenAPI document is made from the handlers themselves
-//! and served at `/api/openapi.json`. Reads that need the leader's state answer 503 with the leader's address on a
-//! standby.
+//! and served at `/api/openapi.json`. Reads that need the leader's state answer 503 on a standby;
+//! `/api/leader` says whom to ask.
 
 mod assets;
 mod health;
