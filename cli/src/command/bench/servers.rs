@@ -27,8 +27,9 @@ const AMQP_PORT: u16 = 5672;
 /// Longest wait for PostgreSQL: a host that is not there would be waited for for minutes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Ledgers are numbered by the second of their making, modulo this: some weeks, and far from the largest epoch.
-const EPOCHS: i64 = 1 << 22;
+/// Terms are numbered by the minute in which they begin, and two measurements can begin in the same one: so these count
+/// seconds, some weeks of them, above the minutes of this decade and below the largest epoch.
+const EPOCHS: std::ops::Range<i64> = 4_000_000..8_000_000;
 
 /// The servers of a measurement.
 pub(super) struct Servers {
@@ -109,7 +110,7 @@ impl Servers {
         // A worker knows dispatches by ids that begin with the epoch, and one that took part in the last measurement
         // would hand those of this one back as seen before.
         let mut session = connect(&self.admin.clone().database(&name)).await?;
-        let epoch = Utc::now().timestamp() % EPOCHS;
+        let epoch = EPOCHS.start + Utc::now().timestamp() % (EPOCHS.end - EPOCHS.start);
         sqlx::query("UPDATE leadership SET epoch = $1").bind(epoch).execute(&mut session).await?;
         session.close().await?;
         Ok(url)
