@@ -29,9 +29,11 @@ impl Cluster {
     /// What is in `queue` now.
     ///
     /// # Errors
-    /// When there is no such quorum queue.
+    /// When there is no such quorum queue, or when it has no leader now.
     pub async fn depth(&self, queue: &str) -> Result<Depth> {
-        self.depths().await?.remove(queue).with_context(|| format!("there is no quorum queue {queue}"))
+        let depth = self.depths().await?.remove(queue);
+        let depth = depth.with_context(|| format!("there is no quorum queue {queue}"))?;
+        depth.with_context(|| format!("{queue} has no leader"))
     }
 
     /// Waits until the messages of `queue` are as wanted.
@@ -54,13 +56,13 @@ impl Cluster {
             last = Some(self.depths().await);
             let depths = last.as_ref()?.as_ref().ok()?;
             let mut of_work = depths.iter().filter(|(name, _)| is_of_work(name));
-            of_work.all(|(_, depth)| depth.total() == 0).then_some(())
+            of_work.all(|(_, depth)| depth.is_some_and(|depth| depth.total() == 0)).then_some(())
         });
         empty.await.with_context(|| format!("the last that was seen of them: {last:?}"))
     }
 
-    /// Every quorum queue.
-    async fn depths(&self) -> Result<BTreeMap<String, Depth>> {
+    /// Every quorum queue. One that has no leader, as for a while after its node was killed, has no depth.
+    async fn depths(&self) -> Result<BTreeMap<String, Option<Depth>>> {
         parse(&self.broker.eval(question).await?)
     }
 }
@@ -72,7 +74,8 @@ fn is_of_work(queue: &str) -> bool {
 /// What gives name, ready and unacknowledged messages of every quorum queue of this virtual host.
 fn question(host: &str) -> String {
     format!(
-        "[begin Count = fun(Of) -> {{ok, {{_, N}}, _}} = ra:leader_query(amqqueue:get_pid(Q), Of), N end, \
+        "[begin Count = fun(Of) -> \
+         case ra:leader_query(amqqueue:get_pid(Q), Of, 2000) of {{ok, {{_, N}}, _}} -> N; _ -> unknown end end, \
          {{element(4, amqqueue:get_name(Q)), Count(fun rabbit_fifo:query_messages_ready/1), \
          Count(fun rabbit_fifo:query_messages_checked_out/1)}} end || \
          Q <- rabbit_amqqueue:list(<<\"{host}\">>), amqqueue:get_type(Q) =:= rabbit_quorum_queue]."
@@ -80,15 +83,17 @@ fn question(host: &str) -> String {
 }
 
 /// Reads `[{{<<"name">>,1,2}},...]`, which may go over several lines.
-fn parse(answer: &str) -> Result<BTreeMap<String, Depth>> {
+fn parse(answer: &str) -> Result<BTreeMap<String, Option<Depth>>> {
     let answer: String = answer.split_whitespace().collect();
     let queue = |text: &str| {
         let (name, counts) = text.split_once("\">>,")?;
-        let (ready, unacknowledged) = counts.split_once('}')?.0.split_once(',')?;
-        Some((
-            name.to_owned(),
-            Depth { ready: ready.parse().ok()?, unacknowledged: unacknowledged.parse().ok()? },
-        ))
+        let counts = counts.split_once('}')?.0;
+        if counts.contains("unknown") {
+            return Some((name.to_owned(), None));
+        }
+        let (ready, unacknowledged) = counts.split_once(',')?;
+        let depth = Depth { ready: ready.parse().ok()?, unacknowledged: unacknowledged.parse().ok()? };
+        Some((name.to_owned(), Some(depth)))
     };
     let queues = answer.split("{<<\"").skip(1).map(queue).collect::<Option<_>>();
     queues.with_context(|| format!("no depths of queues: {answer}"))
@@ -102,8 +107,9 @@ mod tests {
     fn the_answer_of_a_broker_is_read_over_several_lines() -> Result<()> {
         assert!(parse("[]\n")?.is_empty());
         let depths = parse("[{<<\"a.dead\">>,0,0},\n {<<\"b\">>,\n  1,\n  23}]\n")?;
-        assert_eq!(depths["b"], Depth { ready: 1, unacknowledged: 23 });
+        assert_eq!(depths["b"], Some(Depth { ready: 1, unacknowledged: 23 }));
         assert_eq!(depths.len(), 2);
+        assert_eq!(parse("[{<<\"a\">>,0,unknown}]")?["a"], None);
         assert!(parse("[{<<\"a\">>,down,0}]").is_err());
         Ok(())
     }
