@@ -46,7 +46,7 @@ impl Board {
             Role::Consume => links.consume = state,
         }
         let overall = links.overall();
-        self.note(&overall);
+        self.note_outage(&overall);
         // Sent under the lock: the last state that is sent is the last that was set.
         self.overall.send_if_modified(|current| {
             let changed = *current != overall;
@@ -55,7 +55,7 @@ impl Board {
         });
     }
 
-    fn note(&self, overall: &ConnectionState) {
+    fn note_outage(&self, overall: &ConnectionState) {
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the first connection nobody has seen the broker away, only that nobody has asked.
         if !overall.is_connected() && self.overall.borrow().is_connected() {
@@ -70,7 +70,7 @@ impl Board {
     }
 
     /// An attempt to connect for the first time was in vain.
-    pub(super) fn is_away(&self) {
+    pub(super) fn note_away(&self) {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner).is_under_way = true;
     }
 
@@ -119,7 +119,7 @@ mod tests {
         set(Connected);
         assert!(board.restored_at().is_some());
         let late = Board::new();
-        late.is_away();
+        late.note_away();
         late.set(Role::Publish, Connected);
         late.set(Role::Consume, Connected);
         assert!(late.restored_at().is_some());

@@ -125,7 +125,7 @@ impl Supervisor {
                 Ok(connection) => return Ok(connection),
                 Err(error) => error,
             };
-            self.board.is_away();
+            self.board.note_away();
             if is_refusal(&source) {
                 return Err(BrokerError::Refused { address: self.address.to_string(), source });
             }

@@ -44,8 +44,8 @@ const TASK_COST_US: f64 = 4.0;
 /// Dispatches that one call decides at most, so that one transaction stays bounded.
 const DECISIONS_MAX: usize = 4_096;
 
-/// Among so many times the tasks of a dispatch those are looked for that fit together.
-const FRONT: u64 = 4;
+/// How many dispatches' worth of ready tasks are looked through for those that fit together.
+const LOOKAHEAD_DISPATCHES: u64 = 4;
 
 /// How long a task of an asset takes, as measured.
 #[derive(Clone, Copy, Debug, Default)]
@@ -286,7 +286,7 @@ fn pack(state: &mut AssetState, pace: Option<Pace>, slots: u32, options: &Option
         return state.ready.take_first(tasks);
     }
     // What is far behind is not looked at: there may be millions. The first is always among those that are chosen.
-    let mut front = state.ready.take_first(tasks.saturating_mul(FRONT));
+    let mut front = state.ready.take_first(tasks.saturating_mul(LOOKAHEAD_DISPATCHES));
     let unsuspected = front.difference(&state.suspects);
     let chosen = state.attempts.same_as(&unsuspected, first).take_first(tasks);
     front -= &chosen;

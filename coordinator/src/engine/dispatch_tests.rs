@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::engine::RunPlan;
+use crate::engine::takeover_tests::heartbeat;
 use crate::ledger::{Batch, PlannedAsset, RunRecord};
 use crate::service::bind;
 
@@ -20,17 +21,7 @@ const WORKER: WorkerId = WorkerId(Uuid::from_u128(7));
 
 fn engine() -> Engine {
     let mut engine = Engine::new(Epoch(1), Options::default());
-    let heartbeat = Heartbeat {
-        worker: WORKER,
-        name: "worker".to_owned(),
-        version: "1".to_owned(),
-        sequence: 1,
-        slots: SLOTS,
-        queues: vec!["default".to_owned()],
-        native_assets: Vec::new(),
-        draining: false,
-        held: Vec::new(),
-    };
+    let heartbeat = Heartbeat { worker: WORKER, slots: SLOTS, ..heartbeat(&[]) };
     engine.heartbeat(&heartbeat, NOW);
     engine
 }

@@ -58,7 +58,7 @@ impl Engine {
                 // not end the work of its successor. An abandoned dispatch is never reported, so nobody would miss it.
                 let is_ours = held.dispatch <= self.last_dispatch && !self.set_aside.contains(&held.dispatch);
                 if is_ours || abandon_all {
-                    self.is_unwanted(held.dispatch);
+                    self.note_unwanted(held.dispatch);
                 }
                 continue;
             };

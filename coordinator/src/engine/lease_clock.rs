@@ -114,34 +114,19 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use backstitch_proto::id::{Epoch, WorkerId};
-    use backstitch_proto::message::Heartbeat;
+    use backstitch_proto::id::Epoch;
 
     use super::*;
     use crate::engine::Options;
+    use crate::engine::takeover_tests::{at, heartbeat};
 
     const LEASE_MS: u64 = 10_000;
-
-    fn at(mono_ms: u64) -> Now {
-        Now { mono_ms, wall_us: 0 }
-    }
 
     /// An engine that has heard of one worker at 0.
     fn engine() -> Engine {
         let mut engine = Engine::new(Epoch(1), Options { lease_ms: LEASE_MS, ..Options::default() });
         engine.listen(at(0), None);
-        let heartbeat = Heartbeat {
-            worker: WorkerId(uuid::Uuid::from_u128(1)),
-            name: String::new(),
-            version: String::new(),
-            sequence: 1,
-            slots: 1,
-            queues: vec!["default".to_owned()],
-            native_assets: Vec::new(),
-            draining: false,
-            held: Vec::new(),
-        };
-        engine.heartbeat(&heartbeat, at(0));
+        engine.heartbeat(&heartbeat(&[]), at(0));
         engine
     }
 

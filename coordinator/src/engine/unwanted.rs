@@ -27,7 +27,7 @@ pub(super) struct Unwanted {
 
 impl Engine {
     /// A worker lists a dispatch that nobody waits for.
-    pub(super) fn is_unwanted(&mut self, id: DispatchId) {
+    pub(super) fn note_unwanted(&mut self, id: DispatchId) {
         if !self.unwanted.named_ms.contains_key(&id) {
             self.unwanted.new.insert(id);
         }

@@ -112,14 +112,8 @@ impl Handle {
             return Err(HandleError::NotEnded(run));
         }
         let succeeded = self.ledger.succeeded(run).await?;
-        let ended = match Pinned::default().plan(self.ledger.as_ref(), &summary.record).await? {
-            Ok(plan) => Box::new(plan),
-            Err(problem) => {
-                let there = self.ledger.definitions(&summary.record.definitions).await?.is_some();
-                let problem = if there { problem } else { "the ledger does not have them".to_owned() };
-                return Err(HandleError::Unreadable { run, problem });
-            }
-        };
+        let plan = Pinned::default().plan(self.ledger.as_ref(), &summary.record).await?;
+        let ended = Box::new(plan.map_err(|problem| HandleError::Unreadable { run, problem })?);
         self.request(|reply| Command::Retry { ended, succeeded, reply }).await
     }
 

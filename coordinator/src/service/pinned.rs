@@ -28,8 +28,11 @@ impl Pinned {
     ) -> Result<Result<RunPlan, String>, LedgerError> {
         if !self.0.contains_key(&record.definitions) {
             let json = ledger.definitions(&record.definitions).await?;
-            let read = serde_json::from_str(json.as_deref().unwrap_or_default());
-            self.0.insert(record.definitions.clone(), read.map_err(|error| error.to_string()));
+            let read = match json {
+                Some(json) => serde_json::from_str(&json).map_err(|error| error.to_string()),
+                None => Err("the ledger does not have them".to_owned()),
+            };
+            self.0.insert(record.definitions.clone(), read);
         }
         Ok(match &self.0[&record.definitions] {
             Ok(definitions) => binding::bind(definitions, record.clone()).map_err(|error| error.to_string()),
