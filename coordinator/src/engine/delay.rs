@@ -122,7 +122,7 @@ mod tests {
         let record = RunRecord::backfill(id, definitions.fingerprint(), 0, assets);
         // One failed every tenth of a second.
         let spent = |ordinal| Spent {
-            ordinal,
+            tasks: PartitionSubset::from_ordinals([ordinal]),
             attempts: 1,
             losses: 0,
             last_finished_us: i64::from(ordinal) * 100_000,

@@ -5,7 +5,8 @@
 //!   than that; longer ones are shared by count. It is stride scheduling with equal strides: a run that was idle joins at
 //!   the pass of its class, so it is owed nothing.
 //! - Within a run the asset of the highest priority goes first, then the one furthest downstream: what was begun
-//!   is finished before more is begun.
+//!   is finished before more is begun. Where one with a whole dispatch ready can go, one with less waits for more, but
+//!   not for long: else each step of a chain of tiny tasks would cut the dispatches of the step before into smaller ones.
 //! - The window of a queue is a small multiple of its live slots. Without workers nothing is published. A
 //!   higher priority class has one of its own.
 //! - A pool, and a run's own bound, count dispatches in flight: a dispatch executes its tasks one after the other,
@@ -43,6 +44,9 @@ const TASK_COST_US: f64 = 4.0;
 
 /// Dispatches that one call decides at most, so that one transaction stays bounded.
 const DECISIONS_MAX: usize = 4_096;
+
+/// How long an asset may wait for more of its tasks while others go, since its last dispatch: some round trips.
+const LINGER_MS: u64 = 100;
 
 /// How many dispatches' worth of ready tasks are looked through for those that fit together.
 const LOOKAHEAD_DISPATCHES: u64 = 4;
@@ -92,7 +96,7 @@ impl Engine {
         {
             // Windows only fill up here: a run that has nothing to send, or no room for it, is not looked at again.
             let of_class = classes.range(class..).map(|(_, open)| open).sum();
-            let Some(asset) = self.runs.get(&id).and_then(|run| self.choose_asset(run, of_class)) else {
+            let Some(asset) = self.runs.get(&id).and_then(|run| self.choose_asset(run, of_class, now)) else {
                 continue;
             };
             self.dispatch_next(id, asset, now);
@@ -116,7 +120,7 @@ impl Engine {
         classes
     }
 
-    fn choose_asset(&self, run: &RunState, of_class: u32) -> Option<usize> {
+    fn choose_asset(&self, run: &RunState, of_class: u32, now: Now) -> Option<usize> {
         let bound = run.record.max_parallel.unwrap_or(u32::MAX);
         let paused = run.paused && !self.is_broken(Mutation::PauseIgnored);
         if paused || run.cancelling || run.open_dispatches >= bound {
@@ -126,8 +130,20 @@ impl Engine {
             .iter()
             .enumerate()
             .filter(|(_, state)| self.has_ready(state) && self.has_room(state, of_class))
-            .max_by_key(|(index, state)| (state.plan.priority, *index))
+            .max_by_key(|(index, state)| (state.plan.priority, self.is_due(state, now), *index))
             .map(|(index, _)| index)
+    }
+
+    /// A whole dispatch is ready, or enough time has passed since the last one.
+    fn is_due(&self, state: &AssetState, now: Now) -> bool {
+        state.ready.len() >= u64::from(self.tasks_per_dispatch(state))
+            || state.dispatched_ms.is_none_or(|dispatched| now.mono_ms >= dispatched + LINGER_MS)
+    }
+
+    fn tasks_per_dispatch(&self, state: &AssetState) -> u32 {
+        let slots = self.fleet.slots(&state.plan.queue);
+        // Before the first measurement one execution per dispatch.
+        self.pace.get(&state.plan.name).map_or(1, |pace| pace.tasks_per_dispatch(slots, &self.options))
     }
 
     fn has_ready(&self, state: &AssetState) -> bool {
@@ -178,17 +194,28 @@ impl Engine {
         (covering as u32).min(flowing).clamp(WINDOW_PER_SLOT, WINDOW_PER_SLOT_MAX)
     }
 
+    /// Tasks of an asset that the next dispatch carries at most: near the end of the run a share for every slot.
+    fn tasks_max(&self, run: &RunState, asset: usize) -> u64 {
+        let state = &run.assets[asset];
+        let queue = &state.plan.queue;
+        let ready: u64 =
+            run.assets.iter().filter(|other| other.plan.queue == *queue).map(|other| other.ready.len()).sum();
+        let share = ready.div_ceil(u64::from(self.fleet.slots(queue).max(1)));
+        // No more than 2^32, as the larger bound.
+        let tasks = share.min(u64::from(self.tasks_per_dispatch(state))).max(1) as u32;
+        let batch_size = state.plan.invocation.batch_size.clamp(1, self.options.dispatch_max_tasks);
+        u64::from(tasks.next_multiple_of(batch_size).min(self.options.dispatch_max_tasks))
+    }
+
     /// Packs ready tasks into a dispatch and sends it on its way.
     fn dispatch_next(&mut self, run_id: RunId, asset: usize, now: Now) {
-        let Some(withheld) = self.runs.get(&run_id).map(|run| self.withheld(&run.assets[asset])) else {
-            return;
-        };
+        let Some(run) = self.runs.get(&run_id) else { return };
+        let (withheld, tasks_max) = (self.withheld(&run.assets[asset]), self.tasks_max(run, asset));
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let state = &mut run.assets[asset];
-        let slots = self.fleet.slots(&state.plan.queue);
-        let pace = self.pace.get(&state.plan.name).copied();
+        state.dispatched_ms = Some(now.mono_ms);
         state.ready -= &withheld;
-        let tasks = pack(state, pace, slots, &self.options);
+        let tasks = pack(state, tasks_max);
         state.ready |= &withheld;
         state.in_flight |= &tasks;
         let Some(first) = tasks.first() else { return };
@@ -270,25 +297,19 @@ fn rank(run: &RunState) -> Rank {
     (Reverse(run.record.priority), run.pass, run.record.id)
 }
 
-/// Takes the ready tasks that go out together: all of the same attempt, in order of their ordinals.
-fn pack(state: &mut AssetState, pace: Option<Pace>, slots: u32, options: &Options) -> PartitionSubset {
+/// Takes the ready tasks that go out together, `tasks_max` at most: all of the same attempt, in order of their ordinals.
+fn pack(state: &mut AssetState, tasks_max: u64) -> PartitionSubset {
     let Some(first) = state.ready.first() else { return PartitionSubset::default() };
     if state.suspects.contains(first) {
         return state.ready.take_first(1);
     }
-    let batch_size = state.plan.invocation.batch_size.clamp(1, options.dispatch_max_tasks);
-    // Before the first measurement one execution per dispatch; near the end a share for every slot.
-    let fitting = pace.map_or(1, |pace| pace.tasks_per_dispatch(slots, options));
-    let share = state.ready.len().div_ceil(u64::from(slots.max(1))).min(u64::from(fitting)).max(1) as u32;
-    let tasks = u64::from(share.next_multiple_of(batch_size).min(options.dispatch_max_tasks));
-
     if state.attempts.is_empty() && state.suspects.is_empty() {
-        return state.ready.take_first(tasks);
+        return state.ready.take_first(tasks_max);
     }
     // What is far behind is not looked at: there may be millions. The first is always among those that are chosen.
-    let mut front = state.ready.take_first(tasks.saturating_mul(LOOKAHEAD_DISPATCHES));
+    let mut front = state.ready.take_first(tasks_max.saturating_mul(LOOKAHEAD_DISPATCHES));
     let unsuspected = front.difference(&state.suspects);
-    let chosen = state.attempts.same_as(&unsuspected, first).take_first(tasks);
+    let chosen = state.attempts.same_as(&unsuspected, first).take_first(tasks_max);
     front -= &chosen;
     state.ready |= &front;
     chosen

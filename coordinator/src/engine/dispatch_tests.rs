@@ -28,11 +28,24 @@ fn engine() -> Engine {
 
 /// A run over ten thousand minutes.
 fn plan(number: u128, priority: i32) -> RunPlan {
-    let text = "assets: {plain: {command: [x], partitions: {kind: cron, cron: '* * * * *', \
-                start: '1970-01-01T00:00:00Z', end: '1970-01-07T22:40:00Z'}}}";
-    let definitions = Definitions::from_yaml("backstitch.yaml", text).expect("a valid project");
+    plan_of(number, priority, &["plain"])
+}
+
+/// A run over ten thousand minutes of each of these assets, of which each needs the one before.
+fn plan_of(number: u128, priority: i32, names: &[&str]) -> RunPlan {
+    let mut text = "assets:\n".to_owned();
+    for (index, name) in names.iter().enumerate() {
+        let needs =
+            index.checked_sub(1).map_or(String::new(), |before| format!("deps: [{}], ", names[before]));
+        text += &format!(
+            "  {name}: {{command: [x], {needs}partitions: {{kind: cron, cron: '* * * * *', \
+             start: '1970-01-01T00:00:00Z', end: '1970-01-07T22:40:00Z'}}}}\n"
+        );
+    }
+    let definitions = Definitions::from_yaml("backstitch.yaml", &text).expect("a valid project");
     let targets = PartitionSubset::from_range(0..10_000);
-    let assets = vec![PlannedAsset { asset: "plain".into(), targets }];
+    let planned = |name: &&str| PlannedAsset { asset: (*name).into(), targets: targets.clone() };
+    let assets = names.iter().map(planned).collect();
     let (id, fingerprint) = (RunId(Uuid::from_u128(number)), definitions.fingerprint());
     let record = RunRecord { priority, ..RunRecord::backfill(id, fingerprint, WALL_US, assets) };
     bind(&definitions, record).expect("a valid project binds")
@@ -161,4 +174,53 @@ fn two_equal_runs_of_a_class_take_turns() {
     engine.submit(second, "{}".into(), NOW);
     let turns = seal(&mut engine).dispatches.iter().map(|dispatch| dispatch.run).collect::<Vec<_>>();
     assert_eq!(turns, [ids, ids].concat());
+}
+
+#[test]
+fn the_steps_of_a_chain_of_tiny_tasks_go_out_in_dispatches_as_large_as_the_first() {
+    let mut engine = engine();
+    engine.flow(400);
+    engine.submit(plan_of(1, 0, &["first", "second", "third"]), "{}".into(), NOW);
+    let mut waiting: Vec<DispatchRecord> = Vec::new();
+    let (mut dispatches, mut now) = (0, NOW);
+    while engine.run_ids().count() > 0 {
+        let sealed = engine.seal(now).map(|sealed| sealed.batch.dispatches).unwrap_or_default();
+        dispatches += sealed.len();
+        waiting.extend(sealed);
+        // Reports come one by one, as dispatches end.
+        finish(&mut engine, &[waiting.remove(0)]);
+        now.mono_ms += 1;
+    }
+    // 200 a dispatch at best.
+    assert!(dispatches < 3 * 10_000 / 200 * 3 / 2, "{dispatches} dispatches");
+}
+
+#[test]
+fn less_than_a_whole_dispatch_waits_while_others_can_go_but_not_for_long() {
+    let mut engine = engine();
+    engine.flow(200);
+    let mut plan = plan_of(1, 0, &["first", "second"]);
+    plan.record.max_parallel = Some(2);
+    let run = plan.record.id;
+    engine.submit(plan, "{}".into(), NOW);
+    // Both are measured.
+    for asset in [0, 1] {
+        let dispatches = seal(&mut engine).dispatches;
+        assert!(
+            dispatches.iter().all(|dispatch| dispatch.asset_index == asset),
+            "the furthest that is ready"
+        );
+        finish(&mut engine, &dispatches);
+    }
+    let mut open = seal(&mut engine).dispatches;
+    assert_eq!(open.iter().map(|dispatch| dispatch.ordinals.len()).collect::<Vec<_>>(), [100, 100]);
+    open[0].ordinals = open[0].ordinals.take_first(60);
+    finish(&mut engine, &open[..1]);
+    for (max_parallel, later_ms, asset, tasks) in [(3, 0, 0, 100), (4, LINGER_MS, 1, 60)] {
+        engine.throttle(run, Some(max_parallel)).expect("live");
+        let later = Now { mono_ms: NOW.mono_ms + later_ms, ..NOW };
+        let dispatches = engine.seal(later).expect("a dispatch").batch.dispatches;
+        assert_eq!(dispatches.len(), 1);
+        assert_eq!((dispatches[0].asset_index, dispatches[0].ordinals.len()), (asset, tasks));
+    }
 }

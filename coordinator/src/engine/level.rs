@@ -26,11 +26,11 @@ impl Levels {
         self.0.push(PartitionSubset::from_ordinals([task]));
     }
 
-    /// Sets the count of `task`, which must not have counted before.
-    pub(super) fn restore(&mut self, task: u32, count: u16) {
-        for _ in 0..count {
-            self.increment(task);
-        }
+    /// Sets the count of `tasks`, which must not have counted before.
+    pub(super) fn restore(&mut self, tasks: &PartitionSubset, count: u16) {
+        let count = usize::from(count);
+        self.0.resize_with(self.0.len().max(count), PartitionSubset::default);
+        self.0[..count].iter_mut().for_each(|level| *level |= tasks);
     }
 
     /// Those of `tasks` that counted exactly as often as `like`.
@@ -71,8 +71,8 @@ mod tests {
     #[test]
     fn tasks_are_told_apart_by_how_often_they_counted() {
         let mut levels = Levels::default();
-        levels.restore(1, 1);
-        levels.restore(2, 2);
+        levels.restore(&PartitionSubset::from_ordinals([1]), 1);
+        levels.restore(&PartitionSubset::from_ordinals([2]), 2);
         levels.increment(1);
         levels.increment(3);
         assert_eq!([0, 1, 2, 3].map(|task| levels.get(task)), [0, 2, 2, 1]);

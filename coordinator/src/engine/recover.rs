@@ -81,21 +81,25 @@ impl Engine {
             }
             (state.succeeded, state.failed, state.cancelled) = (succeeded, failed, cancelled);
             for spent in spent {
-                state.attempts.restore(spent.ordinal, spent.attempts);
-                state.losses.restore(spent.ordinal, spent.losses);
+                state.attempts.restore(&spent.tasks, spent.attempts);
+                state.losses.restore(&spent.tasks, spent.losses);
                 if spent.losses > 0 && !self.is_broken(Mutation::SuspectsForgotten) {
-                    state.suspects.insert(spent.ordinal);
+                    state.suspects |= &spent.tasks;
                 }
                 let failures = u32::from(spent.attempts.saturating_sub(spent.losses));
-                let chance = jitter_chance(id, index, spent.ordinal, spent.attempts);
-                // A delay is at most 366 days.
-                let delay_ms = state.plan.retry.delay_before(failures, chance).as_millis() as u64;
-                // The last attempt of the task was dispatched again since, or will be when its delay is over.
+                // The last attempts were dispatched again since, or will be when their delays are over.
                 let waited_ms = now.wall_us.saturating_sub(spent.last_finished_us).max(0) as u64 / 1_000;
-                let is_over = delay_ms <= waited_ms || self.is_broken(Mutation::DelaysForgotten);
-                if failures > 0 && !is_over && state.waiting.remove(spent.ordinal) {
-                    state.delayed.insert(spent.ordinal);
-                    self.delays.insert(id, index, spent.ordinal, delay_ms - waited_ms, now);
+                if failures == 0 || self.is_broken(Mutation::DelaysForgotten) {
+                    continue;
+                }
+                for task in spent.tasks.iter() {
+                    let chance = jitter_chance(id, index, task, spent.attempts);
+                    // A delay is at most 366 days.
+                    let delay_ms = state.plan.retry.delay_before(failures, chance).as_millis() as u64;
+                    if delay_ms > waited_ms && state.waiting.remove(task) {
+                        state.delayed.insert(task);
+                        self.delays.insert(id, index, task, delay_ms - waited_ms, now);
+                    }
                 }
             }
         }

@@ -63,6 +63,8 @@ pub(super) struct AssetState {
     pub(super) attempts: Levels,
     /// Attempts of these that were lost with their worker.
     pub(super) losses: Levels,
+    /// When its last dispatch was made, milliseconds of the engine's clock.
+    pub(super) dispatched_ms: Option<u64>,
 }
 
 /// How many tasks are in which state.
@@ -127,6 +129,7 @@ impl AssetState {
             suspects: PartitionSubset::default(),
             attempts: Levels::default(),
             losses: Levels::default(),
+            dispatched_ms: None,
         }
     }
 

@@ -36,7 +36,8 @@ fn found(tasks: u32, losses: u16, confirmed_through: DispatchId, cancelled: bool
     let definitions = Definitions::from_yaml("test.yaml", text).expect("a valid project");
     let assets = vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }];
     let record = RunRecord::backfill(RunId(Uuid::from_u128(1)), definitions.fingerprint(), 0, assets);
-    let spent = Spent { ordinal: 0, attempts: losses, losses, last_finished_us: 0 };
+    let spent =
+        Spent { tasks: PartitionSubset::from_ordinals([0]), attempts: losses, losses, last_finished_us: 0 };
     let asset = LiveAsset { spent: vec![spent], ..LiveAsset::default() };
     let dispatch = |task: u32| DispatchRecord {
         id: dispatch_id(u64::from(task) + 1),
@@ -132,8 +133,8 @@ fn of_two_tasks_on_probation_one_waits_for_the_other() {
     // A second task of the same past becomes ready.
     state.targeted.insert(1);
     state.ready.insert(1);
-    state.attempts.restore(1, LOSSES_MAX - 1);
-    state.losses.restore(1, LOSSES_MAX - 1);
+    state.attempts.restore(&PartitionSubset::from_ordinals([1]), LOSSES_MAX - 1);
+    state.losses.restore(&PartitionSubset::from_ordinals([1]), LOSSES_MAX - 1);
     engine.heartbeat(&heartbeat(&[dispatch_id(1)]), at(100));
     assert_eq!(published(engine.seal(at(200))), [], "the other one is executed");
     // Its worker dies: it was the cause, and the way is free.
@@ -258,8 +259,8 @@ fn a_task_on_probation_waits_for_suspects_that_have_lost_less() {
     state.targeted.insert(1);
     state.ready.insert(1);
     state.suspects.insert(1);
-    state.attempts.restore(1, LOSSES_MAX - 1);
-    state.losses.restore(1, LOSSES_MAX - 1);
+    state.attempts.restore(&PartitionSubset::from_ordinals([1]), LOSSES_MAX - 1);
+    state.losses.restore(&PartitionSubset::from_ordinals([1]), LOSSES_MAX - 1);
     let open = engine.open_dispatches.get_mut(&dispatch_id(1)).expect("in flight");
     open.announce_start = true;
     engine.suspects.add(&"default".into(), open);

@@ -38,19 +38,19 @@ pub struct LiveAsset {
     pub failed: PartitionSubset,
     /// Ended as cancelled.
     pub cancelled: PartitionSubset,
-    /// Tasks that are not terminal but have spent something.
+    /// Tasks that are not terminal but have spent something, each in one of these.
     pub spent: Vec<Spent>,
 }
 
-/// What a task that is not terminal has spent so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What some tasks that are not terminal have spent so far, each of them.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Spent {
-    /// The task.
-    pub ordinal: u32,
-    /// Number of its last attempt.
+    /// The tasks.
+    pub tasks: PartitionSubset,
+    /// Number of their last attempt.
     pub attempts: u16,
     /// Attempts of these that were lost with their worker.
     pub losses: u16,
-    /// End of the last attempt, microseconds since the Unix epoch.
+    /// End of the last attempt, rounded up to a second, microseconds since the Unix epoch.
     pub last_finished_us: i64,
 }

@@ -31,6 +31,7 @@ mod month;
 mod postgres;
 mod progress;
 mod read;
+mod retried;
 mod schema;
 mod sql;
 mod sqlite;

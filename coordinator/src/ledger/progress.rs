@@ -19,7 +19,8 @@ use backstitch_proto::id::RunId;
 use backstitch_proto::partition::PartitionSubset;
 
 use super::error::Cause;
-use super::{AttemptRecord, AttemptResult, LiveAsset, Spent};
+use super::retried::Retried;
+use super::{AttemptRecord, AttemptResult, LiveAsset};
 
 /// Segments of one asset of one run until they are folded. Reading as many at takeover takes a millisecond, and
 /// rewriting a bitmap of a million partitions every so many commits adds nothing that could be measured.
@@ -60,16 +61,7 @@ pub(super) struct Progress {
     failed: PartitionSubset,
     cancelled: PartitionSubset,
     /// Attempts that another one follows.
-    retried: Vec<Retried>,
-}
-
-/// An attempt that another one follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Retried {
-    ordinal: u32,
-    attempt: u16,
-    lost: bool,
-    finished_us: i64,
+    retried: Retried,
 }
 
 /// A segment as columns of its row. Empty sets are empty bytes.
@@ -111,12 +103,7 @@ impl Progress {
             }
             AttemptResult::Cancelled => &mut self.cancelled,
             AttemptResult::Failed { terminal: false, .. } | AttemptResult::Lost { terminal: false } => {
-                return self.retried.push(Retried {
-                    ordinal: attempt.ordinal,
-                    attempt: attempt.attempt,
-                    lost: matches!(attempt.result, AttemptResult::Lost { .. }),
-                    finished_us: attempt.finished_us,
-                });
+                return self.retried.add(attempt);
             }
         };
         ended.insert(attempt.ordinal);
@@ -133,19 +120,12 @@ impl Progress {
                 *mine = mine.union(&PartitionSubset::from_bytes(bytes)?);
             }
         }
-        let (entries, []) = segment.retried.as_chunks() else {
-            return Err("a cut list of retried tasks".into());
-        };
-        self.retried.extend(entries.iter().map(Retried::unpack));
-        Ok(())
+        self.retried.unite(&segment.retried)
     }
 
-    /// Leaves out what no longer matters: facts told twice, and attempts of tasks that are done.
+    /// Leaves out what no longer matters: attempts of tasks that are done.
     pub(super) fn settle(&mut self) {
-        let done = self.succeeded.union(&self.failed).union(&self.cancelled);
-        self.retried.retain(|retried| !done.contains(retried.ordinal));
-        self.retried.sort_unstable_by_key(|retried| (retried.ordinal, retried.attempt));
-        self.retried.dedup_by_key(|retried| (retried.ordinal, retried.attempt));
+        self.retried.forget(&self.succeeded.union(&self.failed).union(&self.cancelled));
     }
 
     pub(super) fn to_columns(&self) -> SegmentColumns {
@@ -156,7 +136,7 @@ impl Progress {
             succeeded: bitmap(&self.succeeded),
             failed: bitmap(&self.failed),
             cancelled: bitmap(&self.cancelled),
-            retried: self.retried.iter().flat_map(|retried| retried.pack()).collect(),
+            retried: self.retried.to_bytes(),
         };
         let mut hasher = DefaultHasher::new();
         (&columns.succeeded, &columns.failed, &columns.cancelled, &columns.retried).hash(&mut hasher);
@@ -166,62 +146,40 @@ impl Progress {
 
     pub(super) fn into_live(mut self) -> LiveAsset {
         self.settle();
-        let mut spent: Vec<Spent> = Vec::new();
-        for retried in &self.retried {
-            let losses = u16::from(retried.lost);
-            match spent.last_mut() {
-                Some(last) if last.ordinal == retried.ordinal => {
-                    last.attempts = retried.attempt;
-                    last.losses += losses;
-                    last.last_finished_us = retried.finished_us;
-                }
-                _ => spent.push(Spent {
-                    ordinal: retried.ordinal,
-                    attempts: retried.attempt,
-                    losses,
-                    last_finished_us: retried.finished_us,
-                }),
-            }
-        }
-        LiveAsset { succeeded: self.succeeded, failed: self.failed, cancelled: self.cancelled, spent }
-    }
-}
-
-/// Bytes of a packed [`Retried`]: ordinal, attempt, lost, end; little-endian.
-const RETRIED_BYTES: usize = 4 + 2 + 1 + 8;
-
-impl Retried {
-    fn pack(&self) -> [u8; RETRIED_BYTES] {
-        let mut bytes = [0; RETRIED_BYTES];
-        bytes[..4].copy_from_slice(&self.ordinal.to_le_bytes());
-        bytes[4..6].copy_from_slice(&self.attempt.to_le_bytes());
-        bytes[6] = u8::from(self.lost);
-        bytes[7..].copy_from_slice(&self.finished_us.to_le_bytes());
-        bytes
-    }
-
-    fn unpack(bytes: &[u8; RETRIED_BYTES]) -> Self {
-        let [o0, o1, o2, o3, a0, a1, lost, finished @ ..] = *bytes;
-        Self {
-            ordinal: u32::from_le_bytes([o0, o1, o2, o3]),
-            attempt: u16::from_le_bytes([a0, a1]),
-            lost: lost != 0,
-            finished_us: i64::from_le_bytes(finished),
-        }
+        let Self { succeeded, failed, cancelled, retried } = self;
+        LiveAsset { succeeded, failed, cancelled, spent: retried.into_spent() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use backstitch_proto::id::DispatchId;
+    use backstitch_proto::message::{Failure, FailureKind};
 
-    fn retried(ordinal: u32, attempt: u16, lost: bool) -> Retried {
-        Retried { ordinal, attempt, lost, finished_us: 1_000 + i64::from(attempt) }
+    use super::*;
+    use crate::ledger::Spent;
+
+    fn retried(ordinal: u32, attempt: u16, lost: bool) -> AttemptRecord {
+        let failure =
+            Failure { kind: FailureKind::Panic, message: String::new(), detail: None, retryable: true };
+        let result = match lost {
+            true => AttemptResult::Lost { terminal: false },
+            false => AttemptResult::Failed { terminal: false, failure },
+        };
+        let (run, finished_us) = (RunId(uuid::Uuid::nil()), i64::from(attempt) * 1_000_000);
+        let record =
+            AttemptRecord::succeeded(run, "a".into(), ordinal, String::new(), DispatchId(1), finished_us);
+        AttemptRecord { attempt, result, ..record }
     }
 
-    fn segment(succeeded: &[u32], retried: &[Retried]) -> SegmentColumns {
-        let succeeded = PartitionSubset::from_ordinals(succeeded.iter().copied());
-        Progress { succeeded, retried: retried.to_vec(), ..Progress::default() }.to_columns()
+    fn subset(ordinals: &[u32]) -> PartitionSubset {
+        PartitionSubset::from_ordinals(ordinals.iter().copied())
+    }
+
+    fn segment(succeeded: &[u32], retried: &[AttemptRecord]) -> SegmentColumns {
+        let mut progress = Progress { succeeded: subset(succeeded), ..Progress::default() };
+        retried.iter().for_each(|attempt| progress.add(attempt));
+        progress.to_columns()
     }
 
     fn union(segments: &[&SegmentColumns]) -> Progress {
@@ -242,12 +200,12 @@ mod tests {
         assert_eq!(union(&[&union(&[&one]).to_columns(), &two]), all);
         assert_eq!(union(&[&all.to_columns(), &one]), all);
         let live = all.into_live();
-        assert_eq!(live.succeeded, PartitionSubset::from_ordinals([1, 2, 4]));
+        assert_eq!(live.succeeded, subset(&[1, 2, 4]));
         assert_eq!(
             live.spent,
             [
-                Spent { ordinal: 3, attempts: 2, losses: 1, last_finished_us: 1_002 },
-                Spent { ordinal: 5, attempts: 1, losses: 1, last_finished_us: 1_001 },
+                Spent { tasks: subset(&[3]), attempts: 2, losses: 1, last_finished_us: 2_000_000 },
+                Spent { tasks: subset(&[5]), attempts: 1, losses: 1, last_finished_us: 1_000_000 },
             ]
         );
     }
@@ -257,22 +215,6 @@ mod tests {
         let one = segment(&[1, 2], &[]);
         assert_eq!(one.segment, segment(&[1, 2], &[]).segment);
         assert_ne!(one.segment, segment(&[1, 3], &[]).segment);
-    }
-
-    #[test]
-    fn bytes_of_retried_attempts_that_were_stored_once_are_read_for_ever() {
-        let stored =
-            [0x0d, 0xf0, 0xad, 0x0b, 0x02, 0x01, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        let retried = Retried { ordinal: 0x0bad_f00d, attempt: 0x0102, lost: true, finished_us: -1 };
-        assert_eq!(retried.pack(), stored);
-        assert_eq!(Retried::unpack(&stored), retried);
-    }
-
-    #[test]
-    fn a_segment_that_was_cut_is_refused() {
-        let mut cut = segment(&[], &[retried(1, 1, false)]);
-        cut.retried.pop();
-        assert!(Progress::default().unite(&cut).is_err());
     }
 
     #[test]

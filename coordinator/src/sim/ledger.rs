@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstitch_proto::id::{DispatchId, Epoch, RunId};
+use backstitch_proto::partition::PartitionSubset;
 
 use crate::engine::{RunPlan, Violation};
 use crate::ledger::{
@@ -216,7 +217,7 @@ impl LedgerRun {
         let mut spent: BTreeMap<u32, Spent> = BTreeMap::new();
         for (&(task, number), attempt) in &self.attempts[asset] {
             let entry = spent.entry(task).or_insert(Spent {
-                ordinal: task,
+                tasks: PartitionSubset::from_ordinals([task]),
                 attempts: 0,
                 losses: 0,
                 last_finished_us: 0,
@@ -226,7 +227,7 @@ impl LedgerRun {
             entry.last_finished_us = attempt.finished_us;
         }
         let terminal = live.succeeded.union(&live.failed).union(&live.cancelled);
-        live.spent = spent.into_values().filter(|spent| !terminal.contains(spent.ordinal)).collect();
+        live.spent = spent.into_values().filter(|spent| !terminal.intersects(&spent.tasks)).collect();
         live
     }
 }

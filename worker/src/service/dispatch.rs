@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstitch_proto::message::{
     Dispatch, Failure, FailureKind, Outcome, ReturnReason, TaskSpec, TraceContext, Verdict,
@@ -30,6 +31,10 @@ use crate::limits::{MESSAGE_BYTES, bounded};
 use crate::native::panic_message;
 use crate::stop::{Stop, StopSignal};
 use crate::trace::DispatchSpan;
+
+/// How long a dispatch waits here for a slot; then it is handed back, for whoever is idle. Where nobody is, that costs
+/// the coordinator some hundred returns a second from a thousand workers.
+const SLOT_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Waits for a slot, executes, reports.
 pub(super) async fn hold(
@@ -71,8 +76,8 @@ async fn live(
         () = shared.draining.cancelled() => return shared.reporter.returned(dispatch.id, ReturnReason::NotStarted).await,
         // Closed never: the semaphore lives as long as the worker.
         slot = shared.slots.acquire() => slot,
-        // Long tasks are in front of it. Another worker may be idle; and a delivery must not stay unacknowledged.
-        () = sleep(shared.options.ack_after) => {
+        // Long tasks are in front of it, and another worker may be idle.
+        () = sleep(SLOT_WAIT_MAX.min(shared.options.ack_after)) => {
             return shared.reporter.returned(dispatch.id, ReturnReason::NotStarted).await;
         }
     };

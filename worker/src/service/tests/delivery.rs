@@ -140,6 +140,22 @@ async fn a_running_dispatch_is_handed_to_its_lease_and_a_waiting_one_to_somebody
     world.assert_queue_is_empty().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dispatch_behind_a_long_task_is_soon_there_for_an_idle_worker() {
+    let mut world = World::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let worker = world.start(options(), |builder| builder.asset("asset", gated(&gate)));
+    world.send(&dispatch(1, &["slow"])).await;
+    world.send(&dispatch(2, &["slow"])).await;
+    let begin = tokio::time::Instant::now();
+    let expected = DispatchReport::Returned { dispatch: DispatchId(2), reason: ReturnReason::NotStarted };
+    assert_eq!(world.next_news().await, expected);
+    assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+    gate.add_permits(1);
+    assert_eq!(world.next_outcomes().await, (1, vec![(0, Verdict::Succeeded)]));
+    worker.stop().await;
+}
+
 #[tokio::test]
 async fn heartbeats_count_up_and_come_at_once_when_a_leader_asks() {
     let mut world = World::new().await;
