@@ -125,6 +125,7 @@ mod tests {
             tasks: PartitionSubset::from_ordinals([ordinal]),
             attempts: 1,
             losses: 0,
+            last_was_lost: false,
             last_finished_us: i64::from(ordinal) * 100_000,
         };
         let assets = vec![LiveAsset { spent: (0..TASKS).map(spent).collect(), ..LiveAsset::default() }];

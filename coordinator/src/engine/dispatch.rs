@@ -275,6 +275,7 @@ impl Engine {
         let open = self.open_dispatches.remove(&id)?;
         self.closed(id, &open);
         self.unconfirmed.remove(&id);
+        self.inherited.remove(id);
         self.batch.closed.push(id);
         if let Some(run) = self.runs.get_mut(&open.run) {
             run.open_dispatches -= 1;

@@ -79,6 +79,7 @@ impl Engine {
                     self.unconfirmed.remove(&held.dispatch);
                     open.holder = Holder::Worker(worker);
                     open.started |= held.started;
+                    self.note_listed(held.dispatch, now);
                 }
             }
         }
@@ -222,7 +223,8 @@ impl Engine {
         self.finish_if_done(run_id, now);
     }
 
-    /// Publishes messages again that should long have been taken by a worker with a free slot.
+    /// Publishes messages again that should long have been taken by a worker with a free slot, or that were taken by one
+    /// that is no more.
     fn republish_unclaimed(&mut self, now: Now) {
         let Some(due_ms) = self.next_unclaimed_ms() else { return };
         if due_ms > now.mono_ms || (self.is_deaf(now) && !self.is_broken(Mutation::RepublishDeaf)) {
@@ -241,13 +243,16 @@ impl Engine {
         for (id, open) in &self.open_dispatches {
             let Holder::Broker { since_ms } = open.holder else { continue };
             let Some(run) = self.runs.get(&open.run) else { continue };
-            if since_ms <= deadline_ms && !run.cancelling && idle(&run.assets[open.asset].plan.queue) {
+            let queue = &run.assets[open.asset].plan.queue;
+            let is_gone = || idle(queue) || self.is_passed(*id, queue, now);
+            if since_ms <= deadline_ms && !run.cancelling && is_gone() {
                 again.push(*id);
             }
         }
         for id in again {
             self.statistics.republished += 1;
             self.effects.push(Effect::Publish(id));
+            self.inherited.remove(id);
             // There is one copy on its way at most, however long the broker takes.
             self.unconfirmed.insert(id);
             if let Some(open) = self.open_dispatches.get_mut(&id) {

@@ -24,6 +24,7 @@ mod effect;
 mod fleet;
 mod hold;
 mod in_doubt;
+mod inherited;
 mod invariant;
 mod lease;
 mod lease_clock;
@@ -62,6 +63,7 @@ use delay::Delays;
 use dispatch::Pace;
 use fleet::Fleet;
 use in_doubt::InDoubt;
+use inherited::Inherited;
 use lease_clock::LeaseClock;
 use open_dispatch::OpenDispatch;
 use run::RunState;
@@ -137,6 +139,7 @@ pub struct Engine {
     unidentified: VecDeque<(u64, DispatchId)>,
     /// No longer listed by the worker that has them, oldest first.
     unlisted: VecDeque<Unlisted>,
+    inherited: Inherited,
     /// Echoes that found no report waiting.
     idle_echoes: u64,
     in_doubt: InDoubt,
@@ -186,6 +189,7 @@ impl Engine {
             unconfirmed: BTreeSet::new(),
             unidentified: VecDeque::new(),
             unlisted: VecDeque::new(),
+            inherited: Inherited::default(),
             idle_echoes: 0,
             in_doubt: InDoubt::default(),
             cancelled: BTreeMap::new(),

@@ -89,7 +89,7 @@ impl Engine {
                 let failures = u32::from(spent.attempts.saturating_sub(spent.losses));
                 // The last attempts were dispatched again since, or will be when their delays are over.
                 let waited_ms = now.wall_us.saturating_sub(spent.last_finished_us).max(0) as u64 / 1_000;
-                if failures == 0 || self.is_broken(Mutation::DelaysForgotten) {
+                if failures == 0 || spent.last_was_lost || self.is_broken(Mutation::DelaysForgotten) {
                     continue;
                 }
                 for task in spent.tasks.iter() {
@@ -137,6 +137,7 @@ impl Engine {
         let holder = if confirmed {
             // Who held it does not count from the start: if that worker died before this leader could hear it, nobody
             // else will tell. Live workers list what they hold well within a lease.
+            self.inherited.insert(record.id);
             let heard_by_ms = now.mono_ms + self.options.lease_ms;
             Holder::Broker { since_ms: heard_by_ms.saturating_sub(self.options.unclaimed_ms) }
         } else {

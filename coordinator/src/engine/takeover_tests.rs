@@ -36,8 +36,13 @@ fn found(tasks: u32, losses: u16, confirmed_through: DispatchId, cancelled: bool
     let definitions = Definitions::from_yaml("test.yaml", text).expect("a valid project");
     let assets = vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }];
     let record = RunRecord::backfill(RunId(Uuid::from_u128(1)), definitions.fingerprint(), 0, assets);
-    let spent =
-        Spent { tasks: PartitionSubset::from_ordinals([0]), attempts: losses, losses, last_finished_us: 0 };
+    let spent = Spent {
+        tasks: PartitionSubset::from_ordinals([0]),
+        attempts: losses,
+        losses,
+        last_was_lost: losses > 0,
+        last_finished_us: 0,
+    };
     let asset = LiveAsset { spent: vec![spent], ..LiveAsset::default() };
     let dispatch = |task: u32| DispatchRecord {
         id: dispatch_id(u64::from(task) + 1),
@@ -98,6 +103,32 @@ fn a_dispatch_that_a_worker_lists_is_not_published_again_by_a_new_leader() {
     let due_ms = engine.next_deadline_ms().expect("the waiting ends");
     assert_eq!(published(engine.seal(at(due_ms))), [second]);
     assert_eq!(published(engine.seal(at(due_ms + 1))), []);
+}
+
+#[test]
+fn what_a_worker_had_that_died_with_the_leader_goes_out_again_though_no_slot_is_free() {
+    let mut engine = recovered(2, 0, dispatch_id(2));
+    let run = *engine.runs.keys().next().expect("a run");
+    let state = &mut engine.runs.get_mut(&run).expect("a run").assets[0];
+    state.targeted.insert(2);
+    state.ready.insert(2);
+    let (lost, held) = (dispatch_id(1), dispatch_id(2));
+    engine.heartbeat(&heartbeat(&[held]), at(100));
+    let published_now = published(engine.seal(at(200)));
+    let [own] = published_now.as_slice() else { panic!("{published_now:?}") };
+    // The worker takes what came last: so what came before was taken too, and by nobody who lives.
+    engine.confirmed(*own, at(300));
+    let mut now_ms = 300;
+    let mut again = Vec::new();
+    while again.is_empty() && now_ms < 60_000 {
+        now_ms += 1_000;
+        let listing = Heartbeat { sequence: now_ms, ..heartbeat(&[held, *own]) };
+        engine.heartbeat(&listing, at(now_ms));
+        again = published(engine.seal(at(now_ms)));
+    }
+    assert_eq!(again, [lost]);
+    assert!(now_ms > LEASE_MS, "whoever has it had time to say so");
+    assert_eq!(engine.violations(), []);
 }
 
 #[test]

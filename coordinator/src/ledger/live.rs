@@ -51,6 +51,8 @@ pub struct Spent {
     pub attempts: u16,
     /// Attempts of these that were lost with their worker.
     pub losses: u16,
+    /// The last attempt was lost: no delay follows it.
+    pub last_was_lost: bool,
     /// End of the last attempt, rounded up to a second, microseconds since the Unix epoch.
     pub last_finished_us: i64,
 }

@@ -125,7 +125,7 @@ impl Progress {
 
     /// Leaves out what no longer matters: attempts of tasks that are done.
     pub(super) fn settle(&mut self) {
-        self.retried.forget(&self.succeeded.union(&self.failed).union(&self.cancelled));
+        self.retried.settle(&self.succeeded.union(&self.failed).union(&self.cancelled));
     }
 
     pub(super) fn to_columns(&self) -> SegmentColumns {
@@ -204,8 +204,20 @@ mod tests {
         assert_eq!(
             live.spent,
             [
-                Spent { tasks: subset(&[3]), attempts: 2, losses: 1, last_finished_us: 2_000_000 },
-                Spent { tasks: subset(&[5]), attempts: 1, losses: 1, last_finished_us: 1_000_000 },
+                Spent {
+                    tasks: subset(&[3]),
+                    attempts: 2,
+                    losses: 1,
+                    last_was_lost: false,
+                    last_finished_us: 2_000_000
+                },
+                Spent {
+                    tasks: subset(&[5]),
+                    attempts: 1,
+                    losses: 1,
+                    last_was_lost: true,
+                    last_finished_us: 1_000_000
+                },
             ]
         );
     }

@@ -43,12 +43,15 @@ impl Retried {
         self.0.entry(Kind { attempt, lost, finished_s }).or_default().insert(ordinal);
     }
 
-    /// These are done: what they spent no longer matters.
-    pub(super) fn forget(&mut self, done: &PartitionSubset) {
-        self.0.retain(|_, tasks| {
-            *tasks -= done;
-            !tasks.is_empty()
-        });
+    /// Keeps what still matters when these are done: the last attempt of every other task, and those that were lost.
+    /// There are few of these, whatever the budget for failures.
+    pub(super) fn settle(&mut self, done: &PartitionSubset) {
+        let mut last_known = done.clone();
+        for (kind, tasks) in self.0.iter_mut().rev() {
+            *tasks -= if kind.lost { done } else { &last_known };
+            last_known |= tasks;
+        }
+        self.0.retain(|_, tasks| !tasks.is_empty());
     }
 
     /// What each task has spent: tasks that spent the same, and did so in the same second, together.
@@ -86,6 +89,7 @@ impl Retried {
                         attempts: kind.attempt,
                         // Budgets are u16, so there are never more levels than that.
                         losses: losses as u16,
+                        last_was_lost: kind.lost,
                         last_finished_us: kind.finished_s * 1_000_000,
                     });
                 }
@@ -191,14 +195,18 @@ mod tests {
         ] {
             retried.insert(ordinal, attempt, lost, finished_us);
         }
-        retried.forget(&subset(&[5, 6]));
-        let spent = |tasks: &[u32], attempts, losses, seconds: i64| Spent {
+        retried.settle(&subset(&[5, 6]));
+        let attempts: u64 = retried.0.values().map(PartitionSubset::len).sum();
+        assert_eq!(attempts, 6, "one of those that a task failed, and every one that it lost");
+        let spent = |tasks: &[u32], attempts, losses, last_was_lost, seconds: i64| Spent {
             tasks: subset(tasks),
             attempts,
             losses,
+            last_was_lost,
             last_finished_us: seconds * 1_000_000,
         };
-        let expected = [spent(&[1], 3, 1, 31), spent(&[2], 2, 2, 31), spent(&[3, 4], 1, 0, 10)];
+        let expected =
+            [spent(&[1], 3, 1, false, 31), spent(&[2], 2, 2, true, 31), spent(&[3, 4], 1, 0, false, 10)];
         assert_eq!(read(&retried.to_bytes()).into_spent(), expected);
         assert_eq!(retried.into_spent(), expected);
     }

@@ -12,14 +12,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstitch_proto::definition::Definitions;
 use backstitch_proto::partition::{NoDynamicKeys, PartitionSubset, Partitions, PartitionsDefinition};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::ledger::{AttemptResult, Batch, Ledger, LedgerError, PartitionState};
+
+/// Pause before a ledger that did not answer is asked again, at first and at most.
+const READ_PAUSE_MIN: Duration = Duration::from_millis(200);
+const READ_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// The state of all assets.
 pub(super) struct Catalog {
@@ -47,24 +53,40 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads all of it.
-    pub(super) async fn finish(mut self, ledger: &dyn Ledger) -> Result<Self, LedgerError> {
+    /// Reads all of it, however often the ledger has to be asked: live runs do not wait for it.
+    pub(super) async fn finish(mut self, ledger: &dyn Ledger) -> Self {
         for (name, status) in &mut self.assets {
-            let AssetStatus { partitions, materialized, failed } = status;
-            let mut read = |key: &str, state: PartitionState| {
-                // A key that the definitions no longer have stays in the ledger, and comes back with them.
-                if let Ok(ordinal) = partitions.ordinal(key) {
-                    if state.materialized {
-                        materialized.insert(ordinal);
-                    }
-                    if state.failed {
-                        failed.insert(ordinal);
-                    }
-                }
-            };
-            ledger.partition_states(name, &mut read).await?;
+            let mut pause = READ_PAUSE_MIN;
+            while let Err(error) = status.read(name, ledger).await {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    asset = name,
+                    "the state of its partitions could not be read yet"
+                );
+                sleep(pause).await;
+                pause = (pause * 2).min(READ_PAUSE_MAX);
+            }
         }
-        Ok(self)
+        self
+    }
+}
+
+impl AssetStatus {
+    /// Adds what the ledger says. Again adds nothing.
+    async fn read(&mut self, name: &str, ledger: &dyn Ledger) -> Result<(), LedgerError> {
+        let Self { partitions, materialized, failed } = self;
+        let mut read = |key: &str, state: PartitionState| {
+            // A key that the definitions no longer have stays in the ledger, and comes back with them.
+            if let Ok(ordinal) = partitions.ordinal(key) {
+                if state.materialized {
+                    materialized.insert(ordinal);
+                }
+                if state.failed {
+                    failed.insert(ordinal);
+                }
+            }
+        };
+        ledger.partition_states(name, &mut read).await
     }
 }
 

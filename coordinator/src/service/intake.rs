@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 /// Reports that are unacknowledged at most. They are acknowledged after the commit, so this many are inside one
-/// commit and the next; a report holds up to a thousand outcomes, and up to a megabyte.
+/// commit and the next; a report holds up to a thousand outcomes, and up to some hundred kilobytes.
 const REPORT_PREFETCH: u16 = 256;
 
 /// Heartbeats are acknowledged as soon as they are read.

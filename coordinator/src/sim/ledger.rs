@@ -220,10 +220,12 @@ impl LedgerRun {
                 tasks: PartitionSubset::from_ordinals([task]),
                 attempts: 0,
                 losses: 0,
+                last_was_lost: false,
                 last_finished_us: 0,
             });
             entry.attempts = number;
-            entry.losses += u16::from(matches!(attempt.result, AttemptResult::Lost { .. }));
+            entry.last_was_lost = matches!(attempt.result, AttemptResult::Lost { .. });
+            entry.losses += u16::from(entry.last_was_lost);
             entry.last_finished_us = attempt.finished_us;
         }
         let terminal = live.succeeded.union(&live.failed).union(&live.cancelled);

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use backstitch_broker::Acker;
 use backstitch_proto::id::{DispatchId, WorkerId};
 use backstitch_proto::message::{DispatchReport, Outcome, Report, TraceContext};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::limits::outcome_bytes;
 
-/// Size at which a report is sent without waiting for more, in bytes: far below the limit of a message even with
-/// the largest piece of news on top, and small enough to be one write for the broker.
-const REPORT_BYTES: usize = 1 << 20;
+/// Size at which a report is sent without waiting for more, in bytes. With the largest piece of news on top it is far
+/// below the limit of a message, and what a coordinator holds of them at once is some dozen megabytes.
+const REPORT_BYTES: usize = 256 << 10;
 
 /// Outcomes at which a report is sent without waiting for more: as many as a dispatch carries. One transaction of the
 /// ledger takes the outcomes of a report whole, and larger ones would make those waiting for it wait longer.
@@ -51,6 +51,16 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Adds `first` and what waits behind it, until it is full.
+    pub(crate) fn fill(&mut self, first: News, waiting: &mut mpsc::Receiver<News>) {
+        self.push(first);
+        while !self.is_full()
+            && let Ok(next) = waiting.try_recv()
+        {
+            self.push(next);
+        }
+    }
+
     /// Adds news.
     pub(crate) fn push(&mut self, News { report, after }: News) {
         if !matches!(after, After::Nothing) {
@@ -163,6 +173,19 @@ mod tests {
         let mut batch = Batch::default();
         batch.push(news(1, vec![outcome(REPORT_BYTES)]));
         assert!(batch.is_full());
+    }
+
+    #[test]
+    fn what_waits_goes_into_one_report_only_until_that_is_full() {
+        let (sender, mut waiting) = mpsc::channel(64);
+        for id in 0..64 {
+            sender.try_send(news(id, vec![outcome(REPORT_BYTES)])).unwrap();
+        }
+        let mut batch = Batch::default();
+        batch.fill(news(64, vec![outcome(REPORT_BYTES / 2)]), &mut waiting);
+        let (report, _) = batch.take(WorkerId(uuid::Uuid::nil()));
+        assert_eq!((report.dispatches.len(), waiting.len()), (2, 63));
+        assert!(report.encode().is_ok());
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //!     │                              │
 //!     ├─ cancelled: all cancelled    ├─ cancelled: the rest cancelled
 //!     ├─ abandoned: not a word       ├─ abandoned: not another word
-//!     └─ drain, or no slot for       └─ interrupted: the rest handed back
-//!        long: handed back
+//!     └─ drain, or no slot for       └─ interrupted, or far longer than
+//!        long: handed back              expected: the rest handed back
 //! ```
 //!
 //! A dispatch takes one slot; its tasks run one after the other, in executions of up to `batch_size`. What becomes
@@ -32,9 +32,12 @@ use crate::native::panic_message;
 use crate::stop::{Stop, StopSignal};
 use crate::trace::DispatchSpan;
 
-/// How long a dispatch waits here for a slot; then it is handed back, for whoever is idle. Where nobody is, that costs
-/// the coordinator some hundred returns a second from a thousand workers.
+/// How long a dispatch waits here for a slot; then it is handed back, for whoever is idle.
 const SLOT_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long a dispatch goes on to its next task. It was packed to take a second: its tasks are not as short as those
+/// before them, and what is left is handed back, to be packed anew and shared with other slots.
+const DISPATCH_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Waits for a slot, executes, reports.
 pub(super) async fn hold(
@@ -78,6 +81,7 @@ async fn live(
         slot = shared.slots.acquire() => slot,
         // Long tasks are in front of it, and another worker may be idle.
         () = sleep(SLOT_WAIT_MAX.min(shared.options.ack_after)) => {
+            shared.fullness.hand_back(&shared.slots);
             return shared.reporter.returned(dispatch.id, ReturnReason::NotStarted).await;
         }
     };
@@ -97,6 +101,7 @@ async fn live(
     // Once for the whole dispatch: to enter a span costs as much as a task that does nothing.
     execute(shared, dispatch, stop, context).instrument(span).await;
     drop(slot);
+    shared.fullness.slot_is_free();
     shared.pace.observe(begin.elapsed());
     shared.changed.notify_one();
 }
@@ -108,10 +113,14 @@ async fn execute(
     trace: Option<TraceContext>,
 ) {
     let size = (dispatch.invocation.batch_size as usize).max(1);
+    let begin = Instant::now();
     let mut first = 0;
     for tasks in dispatch.tasks.chunks(size) {
         if let Some(reason) = stop.now() {
             return end(shared, dispatch, &dispatch.tasks[first..], reason, ReturnReason::Interrupted).await;
+        }
+        if begin.elapsed() >= DISPATCH_TIME_MAX {
+            return shared.reporter.returned(dispatch.id, ReturnReason::NotStarted).await;
         }
         let execution =
             Execution { dispatch, tasks, first, trace, project_dir: &shared.project_dir, stop: &mut *stop };

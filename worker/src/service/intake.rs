@@ -1,14 +1,19 @@
 //! Deliveries come in: read, judged, held.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use backstitch_broker::{Broker, Consumer, Delivery};
+use backstitch_broker::{Broker, BrokerError, Consumer, Delivery};
 use backstitch_proto::message::{Dispatch, Message, ReturnReason, with_causes};
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::table::Admission;
-use super::{Shared, dispatch};
+use super::{Shared, dispatch, prefetch};
+
+/// Pause before a broker that did not let us consume is asked again.
+const CONSUME_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes deliveries of one queue in until the worker drains.
 pub(super) async fn run(
@@ -19,9 +24,18 @@ pub(super) async fn run(
 ) {
     // A second consumer, for as long as dispatches are short: the prefetch of one cannot be changed.
     let mut extra: Option<Box<dyn Consumer>> = None;
+    let mut full = shared.fullness.watch();
     loop {
         let delivery = tokio::select! {
             () = shared.draining.cancelled() => break,
+            () = async { drop(full.wait_for(|full| *full).await) } => {
+                cancel(consumer, extra.take()).await;
+                match consume_again(&shared, &*broker, &queue, &mut full).await {
+                    Some(again) => consumer = again,
+                    None => return,
+                }
+                continue;
+            }
             delivery = consumer.next() => delivery,
             delivery = next(&mut extra) => delivery,
         };
@@ -42,10 +56,38 @@ pub(super) async fn run(
             Some(_) => {}
         }
     }
+    cancel(consumer, extra).await;
+}
+
+async fn cancel(mut consumer: Box<dyn Consumer>, extra: Option<Box<dyn Consumer>>) {
     consumer.cancel().await;
     if let Some(mut extra) = extra {
         extra.cancel().await;
     }
+}
+
+/// A consumer, once a slot is free. `None`: the worker drains, or the broker was closed.
+async fn consume_again(
+    shared: &Shared,
+    broker: &dyn Broker,
+    queue: &str,
+    full: &mut watch::Receiver<bool>,
+) -> Option<Box<dyn Consumer>> {
+    let consuming = async {
+        // An error would mean that the worker is gone.
+        full.wait_for(|full| !*full).await.ok()?;
+        loop {
+            match broker.consume(queue, prefetch(&shared.options)).await {
+                Ok(consumer) => return Some(consumer),
+                Err(BrokerError::Closed) => return None,
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, queue, "could not consume again yet");
+                    sleep(CONSUME_PAUSE).await;
+                }
+            }
+        }
+    };
+    shared.draining.run_until_cancelled(consuming).await.flatten()
 }
 
 async fn next(consumer: &mut Option<Box<dyn Consumer>>) -> Option<Delivery> {

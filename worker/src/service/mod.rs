@@ -13,6 +13,7 @@
 mod batch;
 mod control;
 mod dispatch;
+mod fullness;
 mod heartbeat;
 mod intake;
 mod pace;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use self::fullness::Fullness;
 use self::pace::Pace;
 use self::reporter::Reporter;
 use self::table::Table;
@@ -57,6 +59,7 @@ pub(crate) struct Shared {
     executors: Executors,
     table: Mutex<Table<Acker>>,
     slots: Semaphore,
+    fullness: Fullness,
     pace: Pace,
     reporter: Reporter,
     /// Something that a heartbeat tells has changed.
@@ -93,6 +96,7 @@ pub(crate) async fn run(
     let shared = Arc::new(Shared {
         id: WorkerId(uuid::Uuid::new_v4()),
         slots: Semaphore::new(options.slots as usize),
+        fullness: Fullness::default(),
         pace: Pace::default(),
         options,
         project_dir,
@@ -180,17 +184,20 @@ impl Lines {
     async fn try_open(options: &WorkerOptions, broker: &dyn Broker) -> Result<Self, BrokerError> {
         broker.declare(&Topology::for_worker_queues(&options.queues)).await?;
         let control = broker.subscribe(CONTROL_FANOUT).await?;
-        let prefetch =
-            u16::try_from(options.slots).unwrap_or(u16::MAX).saturating_add(options.prefetch_extra);
         let mut queues = Vec::with_capacity(options.queues.len());
         for queue in &options.queues {
             let queue = task_queue(queue);
-            let consumer = broker.consume(&queue, prefetch).await?;
+            let consumer = broker.consume(&queue, prefetch(options)).await?;
             queues.push((queue, consumer));
         }
         let (reports, heartbeats) = (broker.publisher().await?, broker.publisher().await?);
         Ok(Self { reports, heartbeats, control, queues })
     }
+}
+
+/// Deliveries of one queue that are unacknowledged at most, while dispatches are not short.
+fn prefetch(options: &WorkerOptions) -> u16 {
+    u16::try_from(options.slots).unwrap_or(u16::MAX).saturating_add(options.prefetch_extra)
 }
 
 #[cfg(test)]

@@ -90,7 +90,6 @@ pub(super) async fn run(
 ) {
     let mut batch = Batch::default();
     let mut unconfirmed = FuturesOrdered::new();
-    let mut waiting = Vec::with_capacity(QUEUE);
     let mut open = true;
     loop {
         if !batch.is_empty()
@@ -106,10 +105,10 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             Some((confirmed, after)) = unconfirmed.next() => if confirmed { follow_up(&shared, after).await },
-            count = news.recv_many(&mut waiting, QUEUE), if open && !batch.is_full() => {
-                open = count > 0;
-                waiting.drain(..).for_each(|news| batch.push(news));
-            }
+            first = news.recv(), if open && !batch.is_full() => match first {
+                Some(first) => batch.fill(first, &mut news),
+                None => open = false,
+            },
             () = closing.cancelled(), if open && !news.is_closed() => news.close(),
             else => if batch.is_empty() { return },
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use backstitch_broker::{ConnectionState, Topology};
 use backstitch_proto::id::Epoch;
 use backstitch_proto::message::{DispatchReport, Heartbeat, Report};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -34,7 +34,7 @@ use super::room::Room;
 use super::spans::record_spans;
 use super::{COMMANDS_MAX, Coordinator, TermError, pinned};
 use crate::engine::{Effect, Engine};
-use crate::ledger::{Ledger, LedgerError, Term};
+use crate::ledger::{Ledger, Term};
 
 /// Inputs taken without looking at the committer in between, so that none of them starves.
 const INPUTS_PER_TURN: usize = 256;
@@ -61,7 +61,7 @@ struct Leader<'a> {
     /// When gauges were brought in step last.
     gauges_updated: Instant,
     /// What the catalog waits for, and the requests that wait for the catalog.
-    catalog_load: Option<AbortOnDropHandle<Result<Reading, LedgerError>>>,
+    catalog_load: Option<AbortOnDropHandle<Reading>>,
     awaiting_catalog: Vec<Command>,
     /// Requests that wait for the commit under way.
     awaiting_commit: Vec<Command>,
@@ -109,16 +109,11 @@ async fn room_in(outbox: &mpsc::Sender<Parcel>) {
 }
 
 /// The end of the reading for the catalog; never, if it has been taken in.
-async fn reading_done(
-    reading: &mut Option<AbortOnDropHandle<Result<Reading, LedgerError>>>,
-) -> Result<Reading, LedgerError> {
+async fn reading_done(reading: &mut Option<AbortOnDropHandle<Reading>>) -> Reading {
     let Some(task) = reading else { return std::future::pending().await };
     let read = task.await;
     *reading = None;
-    match read {
-        Ok(read) => read,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+    read.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
 impl<'a> Leader<'a> {
@@ -126,8 +121,12 @@ impl<'a> Leader<'a> {
     async fn recover(coordinator: &'a mut Coordinator, epoch: Epoch) -> Result<Self, TermError> {
         let ledger = &coordinator.ledger;
         let clock = Clock::default();
-        let (catalog, reading) = Catalog::begin(&coordinator.definitions, Utc::now());
         let mut live = ledger.load_live().await.map_err(TermError::Ledger)?;
+        // By a clock that is behind that of the leader before, partitions of its runs are still to come.
+        let evaluated_us = live.runs.iter().map(|live| live.record.evaluated_us).max();
+        let evaluated = evaluated_us.and_then(DateTime::from_timestamp_micros);
+        let now = evaluated.map_or_else(Utc::now, |evaluated| evaluated.max(Utc::now()));
+        let (catalog, reading) = Catalog::begin(&coordinator.definitions, now);
         let (plans, set_aside) =
             pinned::plans(ledger.as_ref(), &mut live).await.map_err(TermError::Ledger)?;
         let mut queues = coordinator.definitions.worker_queues();
@@ -170,12 +169,11 @@ impl<'a> Leader<'a> {
     }
 
     /// The catalog is complete: whoever waited for it has their turn.
-    fn catalog_read(&mut self, read: Result<Reading, LedgerError>) -> Result<(), TermError> {
-        self.catalog.take_in(read.map_err(TermError::Ledger)?);
+    fn catalog_read(&mut self, read: Reading) {
+        self.catalog.take_in(read);
         for command in std::mem::take(&mut self.awaiting_catalog) {
             self.command(command);
         }
-        Ok(())
     }
 
     /// The next commit may hold one more report. Once a user waits for it, it takes no more and stays short.
@@ -200,7 +198,7 @@ impl<'a> Leader<'a> {
             Some(command) = self.coordinator.commands.recv(), if self.awaiting_catalog.len() + self.awaiting_commit.len() < COMMANDS_MAX => {
                 self.command(command);
             }
-            read = reading_done(&mut self.catalog_load) => self.catalog_read(read)?,
+            read = reading_done(&mut self.catalog_load) => self.catalog_read(read),
             Some(delivered) = self.intake.reports.recv(), if room => self.report(delivered).await?,
             Some(heartbeat) = self.intake.heartbeats.recv() => self.heartbeat(&heartbeat),
             Some(receipt) = self.receipts.recv() => self.on_receipt(receipt),

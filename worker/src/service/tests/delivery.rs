@@ -151,9 +151,28 @@ async fn a_dispatch_behind_a_long_task_is_soon_there_for_an_idle_worker() {
     let expected = DispatchReport::Returned { dispatch: DispatchId(2), reason: ReturnReason::NotStarted };
     assert_eq!(world.next_news().await, expected);
     assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+    // Whoever is idle gets what comes now, and this worker again once it has a slot.
+    world.until_consumers(0).await;
+    world.send(&dispatch(3, &["quick"])).await;
     gate.add_permits(1);
     assert_eq!(world.next_outcomes().await, (1, vec![(0, Verdict::Succeeded)]));
+    assert_eq!(world.next_outcomes().await, (3, vec![(0, Verdict::Succeeded)]));
     worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_dispatch_that_takes_far_longer_than_expected_is_handed_back() {
+    let mut world = World::new().await;
+    let worker = world
+        .start(options(), |builder| builder.asset("asset", |_| tokio::time::advance(Duration::from_secs(6))));
+    world.send(&dispatch(1, &["a", "b", "c", "d"])).await;
+    for ordinal in [0, 1] {
+        assert_eq!(world.next_outcomes().await, (1, vec![(ordinal, Verdict::Succeeded)]));
+    }
+    let expected = DispatchReport::Returned { dispatch: DispatchId(1), reason: ReturnReason::NotStarted };
+    assert_eq!(world.next_news().await, expected);
+    worker.stop().await;
+    world.assert_queue_is_empty().await;
 }
 
 #[tokio::test]

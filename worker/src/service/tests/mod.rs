@@ -131,6 +131,15 @@ impl World {
     }
 
     /// Nothing waits in the task queue; after the end of a worker, nothing was left unacknowledged either.
+    async fn until_consumers(&self, count: u32) {
+        let counted = async {
+            while self.broker.depth(&task_queue(QUEUE)).await.unwrap().consumers != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, counted).await.expect("as many consumers");
+    }
+
     async fn assert_queue_is_empty(&self) {
         assert_eq!(self.broker.depth(&task_queue(QUEUE)).await.unwrap().ready, 0);
     }
