@@ -21,7 +21,7 @@ impl Fullness {
 
     /// A slot was given back.
     pub(crate) fn slot_is_free(&self) {
-        self.0.send_if_modified(|full| std::mem::take(full));
+        self.0.send_if_modified(std::mem::take);
     }
 
     /// Whether deliveries should stop, and whether they should go on.
