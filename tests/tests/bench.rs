@@ -41,11 +41,16 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
         "coordinator_cpu_seconds",
         "submit_ms",
         "first_task_ms",
+        "share_of_ledger_limit",
+        "share_of_limits_together",
+        "share_of_lower_limit",
     ] {
-        ensure!(number(key)? >= 0.0, "{key} is {}", number(key)?);
+        ensure!(number(key)? > 0.0, "{key} is {}", number(key)?);
     }
     ensure!((number("tasks_per_second")? * number("seconds")? - 2_000.0).abs() < 1.0, "{figures:#}");
-    ensure!(figures["dispatch_to_start_ms"]["p99"].is_number(), "{figures:#}");
+    for key in ["dispatch_to_start_ms", "start_to_ledger_ms", "runs_show_ms", "partition_status_ms"] {
+        ensure!(figures[key]["p99"].as_f64() > Some(0.0), "{key} in {figures:#}");
+    }
     ensure!(figures["violations"].as_array().is_some_and(Vec::is_empty), "{figures:#}");
 
     let mut command = backstitch(["bench", "--scenario", "sustained", "--seconds", "3", "--output", "json"])?;
@@ -58,6 +63,8 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
     ensure!(last["tasks"].as_u64() > sustained["parts"][4]["tasks"].as_u64(), "{sustained:#}");
     ensure!(last["commit_ms_mean"].as_f64() > Some(0.0), "{sustained:#}");
     ensure!(last["ledger_bytes_per_task"].as_f64() > Some(0.0), "{sustained:#}");
+    ensure!(last["start_to_ledger_ms_mean"].as_f64() > Some(0.0), "{sustained:#}");
+    ensure!(sustained["delay_growth"].as_f64() > Some(0.0), "{sustained:#}");
     ensure!(sustained["violations"].as_array().is_some_and(Vec::is_empty), "{sustained:#}");
 
     let queues = rabbitmq.ctl(["list_queues", "--quiet", "name"]).await?;
@@ -67,6 +74,34 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
         .fetch_one(&mut session)
         .await?;
     ensure!(left == 0, "{left} databases are left");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_scenario_measures_what_it_is_named_after() -> Result<()> {
+    let (rabbitmq, postgres) = tokio::try_join!(RabbitMq::start(), Postgres::start())?;
+    let measured = [
+        ("slope --tasks 20000", vec!["/coordinator_peak_mb", "/sizes/1/tasks_per_second"]),
+        ("control --tasks 20000000", vec!["/pause_ms", "/resume_ms", "/reprioritise_ms", "/cancel_ms"]),
+        ("control --tasks 20000000 --assets 5", vec!["/submit_ms", "/runs_show_process_ms/p99"]),
+        ("chain --tasks 30", vec!["/step_ms", "/worker_peak_mb"]),
+        ("latency --tasks 10", vec!["/submit_to_ledger_ms/p50", "/submit_ms/p50"]),
+        ("priority --tasks 20000000 --seconds 3", vec!["/submit_to_start_ms/p99", "/tasks_per_second"]),
+    ];
+    for (arguments, figures) in measured {
+        let mut command = backstitch(["bench", "--output", "json", "--scenario"])?;
+        command.args(arguments.split(' '));
+        command.args(["--database-url", &postgres.url(), "--broker-url", &rabbitmq.url()]);
+        let output = command.output().await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments}: {}: {said}", output.status);
+        let measured: Value = serde_json::from_slice(&output.stdout)?;
+        for figure in figures {
+            let number = measured.pointer(figure).and_then(Value::as_f64);
+            ensure!(number > Some(0.0), "{figure} of {arguments}: {measured:#}");
+        }
+        ensure!(measured["violations"].as_array().is_some_and(Vec::is_empty), "{arguments}: {measured:#}");
+    }
     Ok(())
 }
 

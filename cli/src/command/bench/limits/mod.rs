@@ -39,6 +39,8 @@ pub(super) struct Limits {
     limits_together_per_second: f64,
     share_of_ledger_limit: f64,
     share_of_limits_together: f64,
+    /// Of the lower of the two, as if the servers did not share processors.
+    share_of_lower_limit: f64,
 }
 
 /// Measures both, for the traffic of a run that went at `tasks_per_second`.
@@ -58,6 +60,7 @@ pub(super) async fn measure(
         limits_together_per_second: together,
         share_of_ledger_limit: tasks_per_second / ledger,
         share_of_limits_together: tasks_per_second / together,
+        share_of_lower_limit: tasks_per_second / broker.min(ledger),
     })
 }
 

@@ -30,6 +30,7 @@ struct Part {
     commit_ms_mean: f64,
     /// From the start of the first task of a message until its outcomes are durable.
     start_to_ledger_ms: Option<Percentiles>,
+    start_to_ledger_ms_mean: f64,
     /// Tables of the ledger with their indexes, by its end, for one task.
     ledger_bytes_per_task: f64,
 }
@@ -40,6 +41,8 @@ struct Figures {
     tasks_per_second: f64,
     /// Mean time of a commit in the last part against that in the second; the first warms up.
     commit_growth: f64,
+    /// Mean time from the start of the first task of a message until its outcomes are durable, the same.
+    delay_growth: f64,
     /// Bytes for one task, the same.
     bytes_growth: f64,
     cancel_ms: f64,
@@ -78,6 +81,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
             tasks_per_second: (tasks - tasks_before) as f64 / since.elapsed().as_secs_f64(),
             commit_ms_mean: timed("backstitch_commit_duration_seconds").mean() * 1e3,
             start_to_ledger_ms: timed("backstitch_outcome_delay_seconds").percentiles_ms(),
+            start_to_ledger_ms_mean: timed("backstitch_outcome_delay_seconds").mean() * 1e3,
             ledger_bytes_per_task: ledger_bytes(&mut session).await? as f64 / tasks.max(1) as f64,
         });
         (tasks_before, before, since) = (tasks, now, Instant::now());
@@ -96,6 +100,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
         seconds,
         tasks_per_second: tasks_before as f64 / seconds,
         commit_growth: growth(|part| part.commit_ms_mean),
+        delay_growth: growth(|part| part.start_to_ledger_ms_mean),
         bytes_growth: growth(|part| part.ledger_bytes_per_task),
         cancel_ms: ms(begin.elapsed()),
         parts,
