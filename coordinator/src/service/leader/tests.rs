@@ -1,7 +1,7 @@
 //! What a leader does when the ledger does not answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,6 +39,10 @@ struct Silent {
     /// A commit is done, and its answer held back until the test lets it go.
     unheard: AtomicBool,
     heard: Notify,
+    /// Readings of the state of partitions that are still to fail.
+    unread: AtomicU32,
+    /// Terms that began.
+    terms: AtomicU32,
     /// Commits come one after the other, as in Postgres.
     turn: Mutex<()>,
     /// Somebody waits for an answer that never comes.
@@ -65,6 +69,7 @@ impl Ledger for Silent {
     async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError> {
         let term = self.ledger.lead(candidate).await?;
         *self.lost.lock().unwrap() = term.lost();
+        self.terms.fetch_add(1, Ordering::Relaxed);
         Ok(term)
     }
 
@@ -100,7 +105,15 @@ impl LedgerReads for Silent {
     }
 
     async fn partition_states(&self, asset: &str, sink: &mut StateSink<'_>) -> Result<(), LedgerError> {
-        self.ledger.partition_states(asset, sink).await
+        self.ledger.partition_states(asset, sink).await?;
+        let left = self.unread.load(Ordering::Relaxed);
+        self.unread.store(left.saturating_sub(1), Ordering::Relaxed);
+        match left {
+            0 => Ok(()),
+            _ => {
+                Err(LedgerError::Database { doing: "reading for a test", source: sqlx::Error::PoolTimedOut })
+            }
+        }
     }
 
     async fn run_by_client_key(&self, client_key: &str) -> Result<Option<RunId>, LedgerError> {
@@ -159,6 +172,9 @@ impl World {
             committing: AtomicBool::new(false),
             unheard: AtomicBool::new(false),
             heard: Notify::new(),
+            // Whoever leads for the first time does not succeed at once.
+            unread: AtomicU32::new(1),
+            terms: AtomicU32::new(0),
             turn: Mutex::default(),
             asked: Notify::new(),
             lost: std::sync::Mutex::default(),
@@ -262,6 +278,15 @@ async fn a_term_that_is_lost_before_the_ledger_says_what_is_live_is_over() {
     world.ledger.end_term();
     world.submit().await;
     assert!(world.handle.epoch().is_some(), "a second term, which the first could not begin");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_read_at_once_holds_up_requests_and_not_the_term() {
+    let world = World::start(false).await;
+    world.submit().await;
+    assert_eq!(world.ledger.unread.load(Ordering::Relaxed), 0);
+    assert_eq!(world.ledger.terms.load(Ordering::Relaxed), 1);
     world.stop().await;
 }
 
