@@ -273,7 +273,7 @@ async fn changed(api: &Api, id: RunId, change: Result<(), HandleError>) -> Resul
 }
 
 /// What the engine knows of a run; nothing on a standby.
-async fn live(api: &Api, id: RunId) -> Result<Option<crate::engine::RunView>, Problem> {
+async fn live(api: &Api, id: RunId) -> Result<Option<crate::engine::RunSnapshot>, Problem> {
     match api.handle.live_run(id).await {
         Ok(live) => Ok(live),
         Err(HandleError::NotLeading) => Ok(None),

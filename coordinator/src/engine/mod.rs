@@ -56,7 +56,7 @@ pub use plan::{AssetPlan, Held, PoolUse, RunPlan, Upstream};
 pub use retry::LOSSES_MAX;
 pub use run::Counts;
 pub use submit::RequestError;
-pub use view::{AssetView, RunView, Statistics};
+pub use view::{AssetSnapshot, RunSnapshot, Statistics};
 
 use delay::Delays;
 use dispatch::Pace;
@@ -155,7 +155,7 @@ pub struct Engine {
     /// What leases are measured on; absent: the engine's clock.
     lease_clock: Option<LeaseClock>,
     suspects: Suspects,
-    /// Of each priority class, the position of the run that was class_pass last.
+    /// Of each priority class, the pass of the run that was served last.
     class_pass: BTreeMap<i32, u64>,
     /// Slots in use per pool.
     pools: BTreeMap<Arc<str>, u32>,

@@ -14,7 +14,7 @@ use super::catalog::{AssetStatus, Catalog};
 use super::command::{Command, Look, PlanPreview, Submission, SubmissionError, Submitted};
 use super::pinned::Pinned;
 use super::status::{AssetStatusView, RANGES_MAX};
-use crate::engine::{Engine, RequestError, RunView, WorkerState};
+use crate::engine::{Engine, RequestError, RunSnapshot, WorkerState};
 use crate::ledger::{Ledger, RunStatus};
 
 /// Events that a slow listener may be behind before it misses some.
@@ -149,7 +149,7 @@ impl Handle {
         self.request(|reply| Command::Reprioritise { run, priority, reply }).await
     }
 
-    /// Changes how many tasks of a live run may be in flight.
+    /// Changes how many tasks of a live run may execute at once.
     ///
     /// # Errors
     /// As for [`Handle::cancel`].
@@ -161,7 +161,7 @@ impl Handle {
     ///
     /// # Errors
     /// When this process does not lead.
-    pub async fn live_run(&self, run: RunId) -> Result<Option<RunView>, HandleError> {
+    pub async fn live_run(&self, run: RunId) -> Result<Option<RunSnapshot>, HandleError> {
         self.look(move |engine| engine.run(run)).await
     }
 
@@ -169,7 +169,7 @@ impl Handle {
     ///
     /// # Errors
     /// When this process does not lead.
-    pub async fn live_runs(&self) -> Result<Vec<RunView>, HandleError> {
+    pub async fn live_runs(&self) -> Result<Vec<RunSnapshot>, HandleError> {
         self.look(|engine| engine.runs().collect()).await
     }
 

@@ -97,12 +97,6 @@ pub(in crate::ledger) struct AttemptColumns<'a> {
 
 impl<'a> AttemptColumns<'a> {
     pub(in crate::ledger) fn of(attempt: &'a AttemptRecord, asset_id: i32) -> Self {
-        let (outcome, terminal) = match &attempt.result {
-            AttemptResult::Succeeded => ("succeeded", true),
-            AttemptResult::Failed { terminal, .. } => ("failed", *terminal),
-            AttemptResult::Lost { terminal } => ("lost", *terminal),
-            AttemptResult::Cancelled => ("cancelled", true),
-        };
         Self {
             run: attempt.run.0,
             asset_index: attempt.asset_index.into(),
@@ -113,8 +107,8 @@ impl<'a> AttemptColumns<'a> {
             dispatch: attempt.dispatch.0 as i64,
             started_us: attempt.started_us,
             finished_us: attempt.finished_us,
-            terminal,
-            outcome,
+            terminal: attempt.result.is_terminal(),
+            outcome: attempt.result.outcome(),
             partition_key: storable_key(&attempt.partition_key),
             worker: attempt.worker.map(|worker| worker.0),
             trace_id: attempt.trace_id.as_ref().map(|id| id.as_slice()),
