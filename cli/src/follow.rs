@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use crate::source::{Ask, Leading, Look, Unanswered};
 
 /// A coordinator elsewhere is looked at this often.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Longest silence of a coordinator elsewhere.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ pub(crate) async fn follow(
             Err(error) if error.is::<Unanswered>() && heard.elapsed() < SILENCE_MAX => {}
             Err(error) => break Err(error),
         }
-        let every = if embedded.is_some() { progress.every() } else { LOOK_EVERY };
+        let every = if embedded.is_some() { progress.every() } else { POLL_INTERVAL };
         tokio::select! {
             () = sleep(every) => {}
             () = ended(here.as_ref(), run) => {}

@@ -27,13 +27,16 @@ use super::batch::{After, Batch, News, pieces};
 use crate::trace;
 
 /// News that wait in front of the reporter. Beyond it slots wait: the reporter's own batch is the buffer.
-pub(super) const QUEUE: usize = 64;
+pub(super) const NEWS_MAX: usize = 64;
 
 /// Reports that may be unconfirmed at once: enough to keep a broker busy that takes a few milliseconds for each.
-const UNCONFIRMED: usize = 8;
+const UNCONFIRMED_MAX: usize = 8;
 
-/// First pause after a failed publication, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// First pause after a failed publication.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Longest pause after failed publications.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Where news are handed in.
 #[derive(Clone, Debug)]
@@ -90,11 +93,11 @@ pub(super) async fn run(
 ) {
     let mut batch = Batch::default();
     let mut unconfirmed = FuturesOrdered::new();
-    let mut waiting = Vec::with_capacity(QUEUE);
+    let mut waiting = Vec::with_capacity(NEWS_MAX);
     let mut open = true;
     loop {
         if !batch.is_empty()
-            && (unconfirmed.is_empty() || (batch.is_full() && unconfirmed.len() < UNCONFIRMED))
+            && (unconfirmed.is_empty() || (batch.is_full() && unconfirmed.len() < UNCONFIRMED_MAX))
         {
             let (report, after) = batch.take(shared.id);
             let publisher = Arc::clone(&publisher);
@@ -106,7 +109,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             Some((confirmed, after)) = unconfirmed.next() => if confirmed { follow_up(&shared, after).await },
-            count = news.recv_many(&mut waiting, QUEUE), if open && !batch.is_full() => {
+            count = news.recv_many(&mut waiting, NEWS_MAX), if open && !batch.is_full() => {
                 open = count > 0;
                 waiting.drain(..).for_each(|news| batch.push(news));
             }
@@ -137,7 +140,7 @@ async fn publish(publisher: &dyn Publisher, report: &Report) -> bool {
         DispatchReport::Outcomes { trace, .. } => *trace,
         _ => None,
     }));
-    let mut pause = BACKOFF.0;
+    let mut pause = PAUSE_MIN;
     loop {
         let outgoing = Outgoing {
             target: Target::Queue(REPORT_QUEUE.to_owned()),
@@ -159,7 +162,7 @@ async fn publish(publisher: &dyn Publisher, report: &Report) -> bool {
             "a report was not confirmed and is sent again"
         );
         sleep(pause).await;
-        pause = (pause * 2).min(BACKOFF.1);
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
