@@ -112,7 +112,7 @@ fn runs_of_a_class_share_it_from_the_moment_at_which_they_come_or_come_back() {
     engine.pause(ids[3], false).expect("live");
     engine.reprioritise(ids[3], 0).expect("live");
     even(&shares(&mut engine, 20), &ids);
-    // And down again, where it has been class_pass before.
+    // And down again, to a class where it was served before.
     engine.reprioritise(ids[3], -1).expect("live");
     assert_eq!(shares(&mut engine, 5).get(&ids[3]), None, "of a lower class");
 }

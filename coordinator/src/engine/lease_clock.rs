@@ -48,7 +48,8 @@ impl Engine {
         self.wait_for_claims(resumes_ms, 0);
     }
 
-    /// Who has taken a message could not be heard for `deaf_ms`, and may be on their way back until `returned_ms`.
+    /// Postpones when a message at the broker counts as unclaimed: whoever took it could not be heard for `deaf_ms`, and
+    /// may need until `returned_ms` (engine's clock) to connect again.
     fn wait_for_claims(&mut self, returned_ms: u64, deaf_ms: u64) {
         let since_returned_ms = returned_ms.saturating_sub(self.options.unclaimed_ms);
         for open in self.open_dispatches.values_mut() {

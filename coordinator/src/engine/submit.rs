@@ -100,7 +100,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What a user asked for is durable with the next commit.
+    /// Puts a user's change into the next batch.
     fn change(&mut self, id: RunId, change: RunChange) {
         let unwritten = match change {
             RunChange::CancelRequested { .. } => self.is_broken(Mutation::CancelUnwritten),

@@ -45,7 +45,7 @@ impl Suspects {
         }
     }
 
-    /// Those that a worker may hold who takes from `queue`.
+    /// Suspects that could be on the same worker as a task of `queue`.
     pub(super) fn beside(&self, queue: &str, fleet: &Fleet) -> InFlight {
         let shared = self.0.iter().filter(|(other, _)| fleet.shares_worker(queue, other));
         shared.fold(InFlight::default(), |sum, (_, counts)| InFlight {

@@ -273,7 +273,7 @@ fn a_task_on_probation_waits_for_suspects_that_have_lost_less() {
 }
 
 #[test]
-fn what_has_landed_is_not_remembered_as_unlisted() {
+fn what_is_closed_is_not_remembered_as_unlisted() {
     let mut engine = recovered(3, 0, dispatch_id(3));
     engine.seal(at(0));
     let all = [dispatch_id(1), dispatch_id(2), dispatch_id(3)];

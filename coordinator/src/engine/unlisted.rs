@@ -41,7 +41,7 @@ impl Engine {
                 self.unlisted.push_back(Unlisted { dispatch: *dispatch, worker, noticed });
             }
         }
-        // Most land soon, and an intake that is busy for days looks at none of them.
+        // Most are closed soon, and an intake that is busy for days looks at none of them.
         if self.unlisted.len() > 2 * self.open_dispatches.len() {
             self.unlisted.retain(|unlisted| self.open_dispatches.contains_key(&unlisted.dispatch));
         }

@@ -214,7 +214,8 @@ pub struct AuditReport {
     pub materialized: u64,
     /// Runs that are not terminal.
     pub live_runs: u64,
-    /// Of each asset of a run with attempts that did not succeed: whoever knows its retries compares.
+    /// One entry per asset of a run with attempts that did not succeed; the service compares it with the asset's retries,
+    /// which the ledger does not know.
     pub most_spent: Vec<MostSpent>,
     /// Runs that were not held against their plans, because this program cannot read the definitions that they are
     /// pinned to.

@@ -134,11 +134,11 @@ async fn deliver(
     async move {
         let mut handed_over = first;
         loop {
-            match outcome(handed_over).await {
-                Outcome::Confirmed => return dispatch.map(Receipt::Confirmed),
-                Outcome::Never(why) => return dispatch.map(|id| Receipt::Impossible(id, why)),
-                Outcome::Again if dispatch.is_none() => return None,
-                Outcome::Again => {}
+            match handover(handed_over).await {
+                Handover::Confirmed => return dispatch.map(Receipt::Confirmed),
+                Handover::Never(why) => return dispatch.map(|id| Receipt::Impossible(id, why)),
+                Handover::Again if dispatch.is_none() => return None,
+                Handover::Again => {}
             }
             tokio::select! {
                 () = term.closed() => return None,
@@ -149,7 +149,7 @@ async fn deliver(
     }
 }
 
-enum Outcome {
+enum Handover {
     Confirmed,
     /// Unknown or refused for now.
     Again,
@@ -157,22 +157,22 @@ enum Outcome {
     Never(String),
 }
 
-async fn outcome(handed_over: Result<Confirm, BrokerError>) -> Outcome {
+async fn handover(handed_over: Result<Confirm, BrokerError>) -> Handover {
     match handed_over {
         Ok(confirm) => match confirm.await {
-            Ok(()) => Outcome::Confirmed,
+            Ok(()) => Handover::Confirmed,
             Err(unconfirmed) => {
                 warn!(error = &unconfirmed as &dyn std::error::Error, "publishing again");
-                Outcome::Again
+                Handover::Again
             }
         },
         Err(error @ BrokerError::TooLarge { .. }) => {
             error!(error = &error as &dyn std::error::Error, "a dispatch can never be published");
-            Outcome::Never(with_causes(&error))
+            Handover::Never(with_causes(&error))
         }
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "publishing again");
-            Outcome::Again
+            Handover::Again
         }
     }
 }

@@ -190,8 +190,8 @@ impl Leader<'_> {
 
     /// Lets the commit under way end: a clean stop leaves as little as possible to be done again.
     pub(super) async fn finish(&mut self) -> Result<(), TermError> {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        const LAST_COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+        let deadline = tokio::time::Instant::now() + LAST_COMMIT_TIMEOUT;
         while self.committing.is_some() {
             let Ok(done) = tokio::time::timeout_at(deadline, commit_done(&mut self.committing)).await else {
                 return Ok(());

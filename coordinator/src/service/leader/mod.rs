@@ -94,8 +94,8 @@ pub(super) async fn lead(
     }
 }
 
-/// Whether the ledger knows of no later term: then what speaks of one is older than a ledger that was set back. A ledger
-/// that does not answer counts as a later term: to give up is always safe.
+/// Whether `epoch` is the newest term in the ledger. If so, a message that names a later term is from before the ledger
+/// was set back, and may be taken. A ledger that does not answer counts as no: giving up is always safe.
 async fn is_newest(ledger: Arc<dyn Ledger>, epoch: Epoch) -> bool {
     let leader = ledger.leader().await;
     leader.is_ok_and(|leader| leader.is_some_and(|leader| leader.epoch == epoch))
@@ -108,7 +108,7 @@ async fn room_in(outbox: &mpsc::Sender<Parcel>) {
     }
 }
 
-/// The end of the reading for the catalog; never, if it has been taken in.
+/// Waits until the catalog has been read; for ever if it already was.
 async fn reading_done(
     reading: &mut Option<AbortOnDropHandle<Result<Reading, LedgerError>>>,
 ) -> Result<Reading, LedgerError> {
