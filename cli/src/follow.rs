@@ -101,16 +101,14 @@ async fn cancel(look: &dyn Look, ask: &dyn Ask, run: RunId) -> Result<()> {
 
 /// Resolves when the coordinator in this process says that a run has ended.
 async fn ended(here: Option<&Handle>, run: RunId) {
-    use backstitch_coordinator::service::Progress::Finished;
-
     let Some(here) = here else { return std::future::pending().await };
-    let mut news = here.progress();
+    let mut finished_runs = here.finished_runs();
     loop {
-        match news.recv().await {
-            Ok(Finished { run: ended, .. }) if ended == run => return,
-            // Some news were missed: this one may have been among them.
+        match finished_runs.recv().await {
+            Ok(finished) if finished.run == run => return,
+            // Some were missed: this one may have been among them.
             Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => return,
-            Ok(Finished { .. }) => {}
+            Ok(_) => {}
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
     }

@@ -91,7 +91,7 @@ fn shares(engine: &mut Engine, rounds: u32) -> BTreeMap<RunId, u32> {
 fn runs_of_a_class_share_it_from_the_moment_at_which_they_come_or_come_back() {
     let mut engine = engine();
     // Tasks do not get larger, so that the runs last.
-    engine.flow(0);
+    engine.set_in_flight_tasks_max(0);
     let [paused, busy, late, moved] = [plan(1, 0), plan(2, 0), plan(3, 0), plan(4, -1)];
     let ids = [&paused, &busy, &late, &moved].map(|plan| plan.record.id);
     engine.submit(paused, "{}".into(), NOW);
@@ -126,12 +126,12 @@ fn no_more_tiny_tasks_are_in_flight_than_keep_the_ledger_busy() {
         first.iter().all(|dispatch| dispatch.ordinals.len() == 1),
         "nothing is known of their length yet"
     );
-    engine.flow(200);
+    engine.set_in_flight_tasks_max(200);
     finish(&mut engine, &first);
     let dispatches = seal(&mut engine).dispatches;
     assert!(dispatches.iter().all(|dispatch| dispatch.ordinals.len() == 100), "a slot's share each");
     assert_eq!(dispatches.len() as u32, SLOTS * WINDOW_PER_SLOT);
-    engine.flow(u32::MAX);
+    engine.set_in_flight_tasks_max(u32::MAX);
     finish(&mut engine, &dispatches);
     let dispatches = seal(&mut engine).dispatches;
     assert_eq!(dispatches[0].ordinals.len(), 1_000, "a message has a limit of its own");

@@ -94,9 +94,9 @@ pub struct Options {
     pub dispatch_target_us: u64,
     /// Tasks that one dispatch carries at most.
     pub dispatch_max_tasks: u32,
-    /// Tasks in flight beyond which more of them wait for the ledger and for nothing else. Two dispatches for each slot
-    /// are in flight whatever it says.
-    pub flow_tasks: u32,
+    /// Tasks in flight that a worker queue aims at, at most: more would only wait for the ledger. Two dispatches per slot
+    /// are allowed in any case.
+    pub in_flight_tasks_max: u32,
     /// A promise that the engine does not keep.
     #[cfg(test)]
     pub(crate) broken: Option<Mutation>,
@@ -114,7 +114,7 @@ impl Default for Options {
             dispatch_target_us: 1_000_000,
             dispatch_max_tasks: 1_000,
             // Whoever measures the ledger says so.
-            flow_tasks: u32::MAX,
+            in_flight_tasks_max: u32::MAX,
             #[cfg(test)]
             broken: None,
         }
@@ -267,9 +267,9 @@ impl Engine {
         }
     }
 
-    /// So many tasks in flight keep the ledger busy.
-    pub fn flow(&mut self, tasks: u32) {
-        self.options.flow_tasks = tasks;
+    /// So many tasks in flight keep the ledger busy: more would only wait for it.
+    pub fn set_in_flight_tasks_max(&mut self, tasks: u32) {
+        self.options.in_flight_tasks_max = tasks;
     }
 }
 

@@ -12,6 +12,9 @@ use super::{FinalCounts, RunOrigin, RunRecord, RunStatus};
 /// Rows of one page at most, so that no request holds more than a few megabytes.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 
+/// Rows of a page of which nobody said how many it should have.
+pub const PAGE_ROWS_DEFAULT: u32 = 100;
+
 /// Some rows, and where the rest begins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T, C> {

@@ -12,8 +12,8 @@ use backstitch_proto::message::{Executor, Invocation};
 use backstitch_proto::partition::{PartitionSubset, Partitions};
 use chrono::{DateTime, Utc};
 
-use super::command::SubmissionError;
-use super::missing;
+use super::nonexistent;
+use super::submission::SubmissionError;
 use crate::engine::{AssetPlan, PoolUse, RunPlan, Upstream};
 use crate::ledger::{PlannedAsset, RunRecord};
 
@@ -51,7 +51,7 @@ pub fn bind(definitions: &Definitions, record: RunRecord) -> Result<RunPlan, Sub
             retry: asset.retries.clone(),
             priority: asset.priority,
             upstreams,
-            held: missing::held(waiting),
+            held: nonexistent::held(waiting),
         });
     }
     Ok(RunPlan { record, assets })

@@ -25,8 +25,9 @@ use tracing::{error, warn};
 /// Messages that wait to be handed over.
 const CHANNEL: usize = 256;
 
-/// Messages whose confirm is awaited. Past a few thousand a broker gains nothing.
-const UNCONFIRMED_MAX: usize = 4_096;
+/// Messages whose confirm is awaited at once; they are published again when their confirms are lost. Past a few thousand
+/// a broker gains nothing.
+pub const UNCONFIRMED_MAX: usize = 4_096;
 
 /// Pause before a message is published again that the broker refused or lost.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -100,7 +100,7 @@ impl<'a> AttemptColumns<'a> {
         Self {
             run: attempt.run.0,
             asset_index: attempt.asset_index.into(),
-            // RunRecord::check lets no ordinal above i32::MAX into a run.
+            // RunRecord::check_storable lets no ordinal above i32::MAX into a run.
             ordinal: attempt.ordinal as i32,
             attempt: attempt.attempt.into(),
             asset_id,
