@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::engine::RunPlan;
-use crate::engine::takeover_tests::heartbeat;
+use crate::engine::testing::heartbeat;
 use crate::ledger::{Batch, PlannedAsset, RunRecord};
 use crate::service::bind;
 

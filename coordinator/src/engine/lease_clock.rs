@@ -119,9 +119,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Options;
-    use crate::engine::takeover_tests::{at, heartbeat};
-
-    const LEASE_MS: u64 = 10_000;
+    use crate::engine::testing::{LEASE_MS, at, heartbeat};
 
     /// An engine that has heard of one worker at 0.
     fn engine() -> Engine {

@@ -275,3 +275,5 @@ impl Engine {
 
 #[cfg(test)]
 mod takeover_tests;
+#[cfg(test)]
+mod testing;
