@@ -118,7 +118,7 @@ impl Engine {
 
     fn choose_asset(&self, run: &RunState, of_class: u32) -> Option<usize> {
         let bound = run.record.max_parallel.unwrap_or(u32::MAX);
-        let paused = run.paused && !self.is_broken(Mutation::PauseIgnored);
+        let paused = run.paused && !self.is_sabotaged(Mutation::PauseIgnored);
         if paused || run.cancelling || run.open_dispatches >= bound {
             return None;
         }
@@ -161,7 +161,7 @@ impl Engine {
         let slots = self.fleet.slots(&state.plan.queue);
         let in_flight = self.queues.get(&state.plan.queue).copied().unwrap_or(0);
         let window = slots.saturating_mul(self.window_per_slot(state, slots));
-        if in_flight.min(of_class) >= window && !self.is_broken(Mutation::NoWindow) {
+        if in_flight.min(of_class) >= window && !self.is_sabotaged(Mutation::NoWindow) {
             return false;
         }
         state.plan.pool.as_ref().is_none_or(|pool| {
@@ -246,7 +246,8 @@ impl Engine {
     /// Closes a dispatch: its window, pool and run get their room back, and its id is fenced from now on.
     pub(super) fn close(&mut self, id: DispatchId) -> Option<OpenDispatch> {
         let open = self.open_dispatches.remove(&id)?;
-        self.closed(id, &open);
+        // Nothing outside of tests: see mutation.rs.
+        self.sabotage_note_closed(id, &open);
         self.unconfirmed.remove(&id);
         self.batch.closed.push(id);
         if let Some(run) = self.runs.get_mut(&open.run) {

@@ -61,7 +61,7 @@ impl Engine {
 
     /// An echo came back that was sent at `sent_ms` of the engine's clock.
     pub fn echo(&mut self, sent_ms: u64) {
-        let deaf_time_counts = self.is_broken(Mutation::DeafTimeCounts);
+        let deaf_time_counts = self.is_sabotaged(Mutation::DeafTimeCounts);
         let Some(clock) = &mut self.lease_clock else { return };
         let gap_ms = sent_ms.saturating_sub(clock.echoed_ms);
         let counted_ms = sent_ms.saturating_sub(clock.echoed_ms.max(clock.resumes_ms));

@@ -99,7 +99,7 @@ pub struct Options {
     pub in_flight_tasks_max: u32,
     /// A promise that the engine does not keep.
     #[cfg(test)]
-    pub(crate) broken: Option<Mutation>,
+    pub(crate) sabotage: Option<Mutation>,
 }
 
 impl Default for Options {
@@ -116,7 +116,7 @@ impl Default for Options {
             // Whoever measures the ledger says so.
             in_flight_tasks_max: u32::MAX,
             #[cfg(test)]
-            broken: None,
+            sabotage: None,
         }
     }
 }
@@ -225,7 +225,8 @@ impl Engine {
             return None;
         }
         let mut batch = std::mem::take(&mut self.batch);
-        self.hold_back(&mut batch);
+        // Nothing outside of tests: see mutation.rs.
+        self.sabotage_batch(&mut batch);
         Some(Sealed { batch, effects: std::mem::take(&mut self.effects) })
     }
 

@@ -71,8 +71,8 @@ impl Engine {
 
     fn recover_run(&mut self, live: LiveRun, plan: RunPlan, now: Now) {
         let id = live.record.id;
-        let mut run = RunState::new(self.distort(plan));
-        run.paused = live.paused && !self.is_broken(Mutation::PauseForgotten);
+        let mut run = RunState::new(self.sabotage_plan(plan));
+        run.paused = live.paused && !self.is_sabotaged(Mutation::PauseForgotten);
         run.cancelling = live.cancel_requested;
         for (index, (state, asset)) in run.assets.iter_mut().zip(live.assets).enumerate() {
             let LiveAsset { succeeded, failed, cancelled, spent } = asset;
@@ -83,7 +83,7 @@ impl Engine {
             for spent in spent {
                 state.attempts.restore(spent.ordinal, spent.attempts);
                 state.losses.restore(spent.ordinal, spent.losses);
-                if spent.losses > 0 && !self.is_broken(Mutation::SuspectsForgotten) {
+                if spent.losses > 0 && !self.is_sabotaged(Mutation::SuspectsForgotten) {
                     state.suspects.insert(spent.ordinal);
                 }
                 let failures = u32::from(spent.attempts.saturating_sub(spent.losses));
@@ -92,7 +92,7 @@ impl Engine {
                 let delay_ms = state.plan.retry.delay_before(failures, chance).as_millis() as u64;
                 // The last attempt of the task was dispatched again since, or will be when its delay is over.
                 let waited_ms = now.wall_us.saturating_sub(spent.last_finished_us).max(0) as u64 / 1_000;
-                let is_over = delay_ms <= waited_ms || self.is_broken(Mutation::DelaysForgotten);
+                let is_over = delay_ms <= waited_ms || self.is_sabotaged(Mutation::DelaysForgotten);
                 if failures > 0 && !is_over && state.waiting.remove(spent.ordinal) {
                     state.delayed.insert(spent.ordinal);
                     self.delays.insert(id, index, spent.ordinal, delay_ms - waited_ms, now);

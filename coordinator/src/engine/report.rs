@@ -97,8 +97,8 @@ impl Engine {
         outcomes: Vec<Outcome>,
         now: Now,
     ) {
-        let under = self.counts_under(id, &outcomes);
-        let repeats_count = self.is_broken(Mutation::NoFirstOutcome);
+        let under = self.sabotage_fence(id, &outcomes);
+        let repeats_count = self.is_sabotaged(Mutation::NoFirstOutcome);
         let Some(open) = self.open_dispatches.get_mut(&under) else {
             self.statistics.stale_outcomes += outcomes.len() as u64;
             return;

@@ -49,7 +49,7 @@ impl Engine {
 
     /// An echo came back while no report was waiting to be taken.
     pub fn intake_is_idle(&mut self, now: Now) {
-        if self.is_broken(Mutation::NoUnlisted) {
+        if self.is_sabotaged(Mutation::NoUnlisted) {
             return;
         }
         self.idle_echoes += 1;
