@@ -19,7 +19,7 @@ pub trait Broker: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BrokerError::Conflict`] when a queue exists with other properties; [`BrokerError::Unavailable`] when the
-    /// broker does not answer within [`PATIENCE`](crate::PATIENCE).
+    /// broker does not answer within [`OPERATION_TIMEOUT`](crate::OPERATION_TIMEOUT).
     async fn declare(&self, topology: &Topology) -> Result<(), BrokerError>;
 
     /// A publisher with a confirm window of its own. Publishers do not wait for each other.
@@ -58,8 +58,8 @@ pub trait Broker: Send + Sync + 'static {
     /// The state of the connection, now and from now on.
     fn state(&self) -> watch::Receiver<ConnectionState>;
 
-    /// When messages could flow again after the broker had been away, or had taken nothing, if that ever happened. Others
-    /// that lost it at the same time may still be on their way back.
+    /// When the broker last came back after it was away or blocked; `None` if it never was. Others that lost it then may
+    /// still be connecting.
     fn restored_at(&self) -> Option<Instant> {
         None
     }
@@ -84,7 +84,7 @@ pub trait Publisher: Send + Sync {
     /// Hands `message` over; the [`Confirm`] resolves when the broker has taken responsibility for it.
     ///
     /// Waits while the window of unresolved confirms is full: that is the back-pressure. It also waits through a
-    /// reconnect, up to [`PATIENCE`](crate::PATIENCE). Messages of one publisher to one queue keep their order
+    /// reconnect, up to [`OPERATION_TIMEOUT`](crate::OPERATION_TIMEOUT). Messages of one publisher to one queue keep their order
     /// unless the connection is lost in between.
     ///
     /// Dropping the confirm does not take the message back.

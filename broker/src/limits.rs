@@ -12,7 +12,7 @@ pub const MESSAGE_BYTES_MAX: usize = codec::BODY_BYTES_MAX + 1024;
 /// How long an operation waits for the broker to come back before it reports `Unavailable`.
 ///
 /// A RabbitMQ node restarts in about 15 s; a caller that waits longer wants to say so to somebody.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Messages that one queue holds at most; the broker refuses more, and the publisher tries again.
 ///

@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics;
 use crate::project::Project;
 
-/// Longest wait for leadership. An embedded ledger is free or in use, so this is about recovery: reading the
-/// state of some million partitions.
-const LEAD_PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for leadership. An embedded ledger is free or in use, so this is about recovery: reading
+/// live runs and open dispatches.
+const LEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often leadership is looked for meanwhile.
-const LEAD_LOOK: Duration = Duration::from_millis(5);
+const LEAD_POLL: Duration = Duration::from_millis(5);
 
 /// What an embedded coordinator comes with.
 pub(crate) struct Roles {
@@ -176,11 +176,11 @@ impl Embedded {
     }
 
     async fn wait_to_lead(&mut self, ledger: &dyn Ledger) -> Result<()> {
-        let deadline = Instant::now() + LEAD_PATIENCE;
+        let deadline = Instant::now() + LEAD_TIMEOUT;
         while self.handle.epoch().is_none() {
             tokio::select! {
                 error = self.coordinator.broken() => return Err(explained(error, ledger).await),
-                () = sleep(LEAD_LOOK) => {}
+                () = sleep(LEAD_POLL) => {}
             }
             if Instant::now() > deadline {
                 bail!("the coordinator could not begin; BACKSTITCH_LOG=info shows what it is doing");

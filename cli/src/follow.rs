@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use crate::source::{Ask, Leading, Look, Unanswered};
 
 /// A coordinator elsewhere is looked at this often.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Longest silence of a coordinator elsewhere.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ pub(crate) async fn follow(
             Err(error) if error.is::<Unanswered>() && heard.elapsed() < SILENCE_MAX => {}
             Err(error) => break Err(error),
         }
-        let every = if embedded.is_some() { progress.every() } else { LOOK_EVERY };
+        let every = if embedded.is_some() { progress.every() } else { POLL_INTERVAL };
         tokio::select! {
             () = sleep(every) => {}
             () = ended(here.as_ref(), run) => {}
@@ -101,16 +101,14 @@ async fn cancel(look: &dyn Look, ask: &dyn Ask, run: RunId) -> Result<()> {
 
 /// Resolves when the coordinator in this process says that a run has ended.
 async fn ended(here: Option<&Handle>, run: RunId) {
-    use backstitch_coordinator::service::Progress::Finished;
-
     let Some(here) = here else { return std::future::pending().await };
-    let mut news = here.progress();
+    let mut finished_runs = here.finished_runs();
     loop {
-        match news.recv().await {
-            Ok(Finished { run: ended, .. }) if ended == run => return,
-            // Some news were missed: this one may have been among them.
+        match finished_runs.recv().await {
+            Ok(finished) if finished.run == run => return,
+            // Some were missed: this one may have been among them.
             Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => return,
-            Ok(Finished { .. }) => {}
+            Ok(_) => {}
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
     }

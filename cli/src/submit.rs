@@ -17,10 +17,10 @@ use uuid::Uuid;
 use crate::source::{Ask, Unanswered};
 
 /// Time for a standby to take over from a leader that died, twice.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESUBMIT_FOR: Duration = Duration::from_secs(10);
 
 /// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(500);
+const RESUBMIT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Submits a run.
 pub(crate) async fn submit(ask: &dyn Ask, mut submission: Submission) -> Result<Submitted> {
@@ -44,15 +44,15 @@ pub(crate) async fn submit(ask: &dyn Ask, mut submission: Submission) -> Result<
 }
 
 async fn patiently(ask: &dyn Ask, submission: &Submission) -> Result<Submitted> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RESUBMIT_FOR;
     let mut said = false;
     loop {
         match ask.submit(submission).await {
             Err(error) if error.is::<Unanswered>() && Instant::now() < deadline => {
                 if !std::mem::replace(&mut said, true) {
-                    eprintln!("{error}; trying again for {} s", PATIENCE.as_secs());
+                    eprintln!("{error}; trying again for {} s", RESUBMIT_FOR.as_secs());
                 }
-                sleep(PAUSE).await;
+                sleep(RESUBMIT_PAUSE).await;
             }
             answer => return answer,
         }

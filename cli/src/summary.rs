@@ -21,7 +21,7 @@ const ERROR_CHARS: usize = 160;
 
 /// A run and why it failed: what `--output json` prints.
 #[derive(Serialize)]
-pub(crate) struct Outcome {
+pub(crate) struct RunWithFailures {
     /// The run.
     #[serde(flatten)]
     pub(crate) run: RunView,
@@ -29,7 +29,7 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<AttemptView>,
 }
 
-impl Outcome {
+impl RunWithFailures {
     /// Reads why a run failed, if it did.
     pub(crate) async fn of(look: &dyn Look, run: RunView) -> Result<Self> {
         let failures = match failed(&run) {
@@ -64,7 +64,7 @@ pub(crate) fn asset_table(run: &RunView) -> Table {
         ("#failed", |counts| counts.failed),
         ("#skipped", |counts| counts.skipped),
         ("#cancelled", |counts| counts.cancelled),
-        ("#running", |counts| counts.in_flight),
+        ("#in flight", |counts| counts.in_flight),
         ("#ready", |counts| counts.ready),
         ("#waiting", |counts| counts.waiting),
     ];

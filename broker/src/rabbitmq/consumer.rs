@@ -26,7 +26,7 @@ use super::link::Session;
 use super::{Shared, declare, open_channel, short};
 use crate::acker::Held;
 use crate::limits::SUBSCRIPTION_PREFETCH;
-use crate::{Acker, BrokerError, Consumer, Delivery, MESSAGE_BYTES_MAX, PATIENCE};
+use crate::{Acker, BrokerError, Consumer, Delivery, MESSAGE_BYTES_MAX, OPERATION_TIMEOUT};
 
 /// How long the broker may take to answer a cancellation before its channel is given up.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,13 +85,13 @@ impl RabbitConsumer {
             let session = shared.consume.session().await?;
             let lost = session.lost.clone();
             let opened = tokio::select! {
-                opened = timeout(PATIENCE, Open::new(&shared, session, &source)) => opened,
+                opened = timeout(OPERATION_TIMEOUT, Open::new(&shared, session, &source)) => opened,
                 () = lost.cancelled() => continue,
             };
             let error = match opened {
                 Ok(Ok(open)) => return Some(open),
                 Ok(Err(error)) => error,
-                Err(_) => shared.board.unavailable("opening a consumer", PATIENCE),
+                Err(_) => shared.board.unavailable("opening a consumer", OPERATION_TIMEOUT),
             };
             if let BrokerError::NotDeclared { name } = &error {
                 warn!(name, "a queue that was consumed is gone; declaring it again");

@@ -29,7 +29,7 @@ use tracing::{info, warn};
 use super::address::Address;
 use super::backoff::Backoff;
 use super::board::Board;
-use crate::{BrokerError, ConnectionState, PATIENCE};
+use crate::{BrokerError, ConnectionState, OPERATION_TIMEOUT};
 
 /// TCP connect and AMQP handshake together. A busy broker that boots can take some seconds.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,7 +118,7 @@ impl Supervisor {
     }
 
     async fn first_connection(&self) -> Result<Connection, BrokerError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + OPERATION_TIMEOUT;
         let mut backoff = Backoff::default();
         loop {
             let source = match self.attempt().await {
@@ -131,7 +131,11 @@ impl Supervisor {
             }
             if Instant::now() > deadline {
                 let doing = format!("connecting to the broker at {}", self.address);
-                return Err(BrokerError::Unavailable { doing, waited: PATIENCE, reason: source.to_string() });
+                return Err(BrokerError::Unavailable {
+                    doing,
+                    waited: OPERATION_TIMEOUT,
+                    reason: source.to_string(),
+                });
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }

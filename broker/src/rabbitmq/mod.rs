@@ -29,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::{Broker, BrokerError, ConnectionState, Consumer, PATIENCE, Publisher, QueueDepth, Topology};
+use crate::{
+    Broker, BrokerError, ConnectionState, Consumer, OPERATION_TIMEOUT, Publisher, QueueDepth, Topology,
+};
 use address::Address;
 use backoff::Backoff;
 use board::Board;
@@ -73,7 +75,7 @@ impl RabbitMq {
     ///
     /// # Errors
     /// [`BrokerError::InvalidUrl`]; [`BrokerError::Refused`] when the broker answers and will not have us;
-    /// [`BrokerError::Unavailable`] when it does not answer within [`PATIENCE`].
+    /// [`BrokerError::Unavailable`] when it does not answer within [`OPERATION_TIMEOUT`].
     pub async fn connect(url: &str, name: &str) -> Result<Self, BrokerError> {
         let address = Address::parse(url)?;
         let board = Arc::new(Board::new());
@@ -162,9 +164,9 @@ impl Shared {
             }
         };
         tokio::select! {
-            outcome = timeout(PATIENCE, attempts) => outcome.unwrap_or_else(|_| Err(match last {
+            outcome = timeout(OPERATION_TIMEOUT, attempts) => outcome.unwrap_or_else(|_| Err(match last {
                 Some(source) => BrokerError::Failed { doing: doing.to_owned(), source },
-                None => self.board.unavailable(doing, PATIENCE),
+                None => self.board.unavailable(doing, OPERATION_TIMEOUT),
             })),
             () = self.closed.cancelled() => Err(BrokerError::Closed),
         }

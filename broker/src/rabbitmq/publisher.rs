@@ -27,7 +27,9 @@ use tracing::{debug, warn};
 use super::link::Session;
 use super::{Shared, open_channel, short};
 use crate::confirm::confirmation;
-use crate::{BrokerError, Confirm, MESSAGE_BYTES_MAX, Outgoing, PATIENCE, Publisher, Target, Unconfirmed};
+use crate::{
+    BrokerError, Confirm, MESSAGE_BYTES_MAX, OPERATION_TIMEOUT, Outgoing, Publisher, Target, Unconfirmed,
+};
 
 /// Everything that one publisher has accepted and not yet resolved.
 const WINDOW_KIB: usize = 32 * 1024;
@@ -106,11 +108,11 @@ impl Window {
         // At most WINDOW_KIB, which is far below u32::MAX.
         let room = self.room.clone().acquire_many_owned(cost as u32);
         let room = tokio::select! {
-            room = timeout(PATIENCE, room) => room,
+            room = timeout(OPERATION_TIMEOUT, room) => room,
             () = shared.closed.cancelled() => return Err(BrokerError::Closed),
         };
         let Ok(Ok(room)) = room else {
-            return Err(shared.board.unavailable("publishing a message", PATIENCE));
+            return Err(shared.board.unavailable("publishing a message", OPERATION_TIMEOUT));
         };
         let (answer, confirm) = confirmation();
         let message_id = message.properties.message_id().clone().unwrap_or_default();
@@ -192,7 +194,7 @@ async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
     loop {
         let session = tokio::select! {
             session = shared.publish.session() => session,
-            () = tokio::time::sleep(PATIENCE) => {
+            () = tokio::time::sleep(OPERATION_TIMEOUT) => {
                 // Nobody waits longer than this: an unanswered request is an unconfirmed message.
                 while requests.try_recv().is_ok() {}
                 if requests.is_closed() { return } else { continue }

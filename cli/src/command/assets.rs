@@ -15,7 +15,7 @@ pub(crate) async fn run(listing: ListingArgs) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let headers =
-        ["asset", "slices", "#partitions", "#materialized", "#failed", "#in progress", "#missing", "deps"];
+        ["asset", "kind", "#partitions", "#materialized", "#failed", "#in progress", "#missing", "deps"];
     let mut table = Table::new(&headers);
     for asset in assets {
         let counts = asset.counts;

@@ -18,9 +18,9 @@ use crate::follow::{OnInterrupt, follow};
 use crate::project::Project;
 use crate::settings::{self, Place, PlaceArgs, SettingsFile, SlotsArgs};
 use crate::signals::Signals;
-use crate::source::{self, Leading};
+use crate::source::{self, LEADER_MEND, Leading};
 use crate::submit::submit;
-use crate::summary::Outcome;
+use crate::summary::RunWithFailures;
 
 #[derive(Args, Debug)]
 pub(crate) struct BackfillArgs {
@@ -189,7 +189,7 @@ impl BackfillArgs {
             let Some(followed) = follow(leading, RunId(view.id), OnInterrupt::Cancel, signals).await? else {
                 return Ok(false);
             };
-            let outcome = Outcome::of(leading.look.as_ref(), followed.run).await?;
+            let outcome = RunWithFailures::of(leading.look.as_ref(), followed.run).await?;
             self.say(&outcome.to_text(&self.place.flags()));
             if followed.interrupted {
                 return Ok(false);
@@ -273,18 +273,17 @@ impl BackfillArgs {
     }
 }
 
-/// Where the leader of a ledger is that was named: listings show that ledger, so a run on one of our own beside it
-/// would not be seen.
+/// The URL of the coordinator that leads on the named ledger. `runs list` reads that ledger, so it would not show a run
+/// on the project's own.
 async fn leader_on(address: &Address) -> Result<String> {
-    let mend = "start one with `backstitch coordinator`, or name it with --server URL; to run here, on the project's \
-                own ledger, unset what names the other: --database-url, BACKSTITCH_DATABASE_URL, or database_url in \
-                backstitch.settings.yaml";
-    let ledger = source::open(address).await;
-    let ledger =
-        ledger.with_context(|| format!("looking for the coordinator that leads on {address} ({mend})"))?;
+    let or_here = "to run here, on the project's own ledger, unset what names the other: --database-url, \
+                   BACKSTITCH_DATABASE_URL, or database_url in backstitch.settings.yaml";
+    let ledger = source::open(address).await.with_context(|| {
+        format!("looking for the coordinator that leads on {address} ({LEADER_MEND}; {or_here})")
+    })?;
     match source::leader_of(ledger.as_ref()).await? {
         Some(leader) => Ok(leader.url().to_owned()),
-        None => bail!("no coordinator leads on {address}, or it is not reached from here: {mend}"),
+        None => bail!("{}; {or_here}", source::no_leader(address)),
     }
 }
 

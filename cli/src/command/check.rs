@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use backstitch_proto::definition::{Definitions, Edge};
-use backstitch_proto::partition::{NoDynamicKeys, zone_database_version};
+use backstitch_proto::partition::zone_database_version;
 use chrono::Utc;
 use clap::Args;
 
@@ -38,10 +38,10 @@ impl CheckArgs {
 }
 
 fn assets(definitions: &Definitions) -> Result<Table> {
-    let mut table = Table::new(&["asset", "slices", "#partitions", "keys"]);
+    let mut table = Table::new(&["asset", "kind", "#partitions", "keys"]);
     for name in definitions.topological() {
         let Some(definition) = definitions.partitions_of(name.as_str()) else { continue };
-        let partitions = definition.resolve(Utc::now(), &NoDynamicKeys)?;
+        let partitions = definitions.resolve_partitions(name.as_str(), Utc::now())?;
         let keys = match partitions.is_partitioned() {
             true => partitions.format_ranges(&partitions.all(), RANGES_SHOWN),
             false => String::new(),

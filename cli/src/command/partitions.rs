@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use backstitch_coordinator::service::{AssetStatusView, StatusRange};
-use backstitch_proto::partition::{NoDynamicKeys, Partitions};
+use backstitch_proto::partition::Partitions;
 use chrono::Utc;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -75,15 +75,15 @@ fn ranges(status: &AssetStatusView) -> Result<()> {
 /// Ranges are told by their ends; what lies between them the definitions know.
 fn keys(args: &ListArgs, status: &AssetStatusView, json: bool) -> Result<()> {
     let project = Project::load(&settings::project_dir(&args.place.project))?;
-    let Some(definition) = project.definitions.partitions_of(&args.asset) else {
+    if project.definitions.asset(&args.asset).is_none() {
         return Err(Invalid::one(format!(
             "asset \"{}\" is not defined in {}",
             args.asset,
             project.dir.display()
         ))
         .into());
-    };
-    let partitions = definition.resolve(Utc::now(), &NoDynamicKeys)?;
+    }
+    let partitions = project.definitions.resolve_partitions(&args.asset, Utc::now())?;
     let mut list = JsonList::begin();
     for range in &status.ranges {
         for key in between(&partitions, range)? {

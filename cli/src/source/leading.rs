@@ -1,7 +1,8 @@
 //! Somebody who leads, for requests: whoever leads already, or this process for a moment.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use async_trait::async_trait;
+use backstitch_coordinator::ledger::Address;
 use backstitch_coordinator::service::{Handle, PlanPreview, Submission, Submitted};
 use backstitch_proto::id::RunId;
 
@@ -44,10 +45,7 @@ impl Leading {
             Place::Server(url) => Self::at(&url),
             Place::Database(address) => match server::leader_of(open(&address).await?.as_ref()).await? {
                 Some(leader) => Self::at(leader.url()),
-                None => bail!(
-                    "no coordinator leads on {address}, or it is not reached from here: start one with \
-                     `backstitch coordinator`, or name it with --server URL"
-                ),
+                None => Err(no_leader(&address)),
             },
             Place::Own => {
                 let project = Project::load(&settings::project_dir(&args.project))?;
@@ -63,16 +61,19 @@ impl Leading {
 
     /// Whoever leads already, in another process.
     pub(crate) async fn elsewhere(args: &PlaceArgs) -> Result<Self> {
-        let ledger = match args.place()? {
-            Place::Server(url) => return Self::at(&url),
-            Place::Database(address) => open(&address).await?,
-            Place::Own => own(args).await?,
-        };
-        match server::leader_of(ledger.as_ref()).await? {
-            Some(leader) => Self::at(leader.url()),
-            None => bail!(
-                "nobody works on it now: the next `backstitch backfill` or `backstitch dev` goes on with it"
-            ),
+        match args.place()? {
+            Place::Server(url) => Self::at(&url),
+            Place::Database(address) => match server::leader_of(open(&address).await?.as_ref()).await? {
+                Some(leader) => Self::at(leader.url()),
+                None => Err(no_leader(&address)),
+            },
+            Place::Own => match server::leader_of(own(args).await?.as_ref()).await? {
+                Some(leader) => Self::at(leader.url()),
+                None => bail!(
+                    "no process works on this project's ledger: the next `backstitch backfill` or `backstitch dev` \
+                     goes on with its runs"
+                ),
+            },
         }
     }
 
@@ -83,6 +84,14 @@ impl Leading {
             None => Ok(()),
         }
     }
+}
+
+/// How a ledger that was named comes to a leader.
+pub(crate) const LEADER_MEND: &str = "start one with `backstitch coordinator`, or name it with --server URL";
+
+/// Nobody leads on a ledger that was named.
+pub(crate) fn no_leader(address: &Address) -> anyhow::Error {
+    anyhow!("no coordinator leads on {address}, or it is not reached from here: {LEADER_MEND}")
 }
 
 #[async_trait]

@@ -14,7 +14,7 @@ use backstitch_coordinator::ledger::{
 use backstitch_coordinator::service::{AssetStatusView, Handle};
 use backstitch_proto::definition::Definitions;
 use backstitch_proto::id::RunId;
-use backstitch_proto::partition::{NoDynamicKeys, PartitionSubset, Partitions, PartitionsDefinition};
+use backstitch_proto::partition::{PartitionSubset, Partitions};
 use chrono::{DateTime, Utc};
 
 use super::{AttemptsQuery, Look, RunsQuery};
@@ -80,7 +80,7 @@ impl LedgerSource {
     async fn status(&self, asset: &str, live: &[LiveRun]) -> Result<AssetStatusView> {
         let definitions = self.definitions()?;
         self.check_asset(asset)?;
-        let partitions = space(definitions, asset, Utc::now())?;
+        let partitions = definitions.resolve_partitions(asset, Utc::now())?;
         let (mut materialized, mut failed) = (PartitionSubset::new(), PartitionSubset::new());
         let mut read = |key: &str, state: backstitch_coordinator::ledger::PartitionState| {
             // A key that the definitions no longer have stays in the ledger, and comes back with them.
@@ -113,7 +113,7 @@ impl LedgerSource {
         let Some(json) = self.ledger.definitions(&run.record.definitions).await? else { return Ok(open) };
         let pinned: Definitions = serde_json::from_str(&json)?;
         let evaluated = DateTime::from_timestamp_micros(run.record.evaluated_us).unwrap_or_default();
-        let then = space(&pinned, asset, evaluated)?;
+        let then = pinned.resolve_partitions(asset, evaluated)?;
         Ok(then.carry_over(&open, today).subset)
     }
 }
@@ -225,10 +225,4 @@ fn counts(run: &LiveRun) -> impl Iterator<Item = Counts> + '_ {
         let waiting = targeted - succeeded - failed - cancelled;
         Counts { targeted, waiting, succeeded, failed, cancelled, ..Counts::default() }
     })
-}
-
-fn space(definitions: &Definitions, asset: &str, at: DateTime<Utc>) -> Result<Partitions> {
-    let unpartitioned = PartitionsDefinition::Unpartitioned;
-    let definition = definitions.partitions_of(asset).unwrap_or(&unpartitioned);
-    Ok(definition.resolve(at, &NoDynamicKeys)?)
 }

@@ -20,7 +20,7 @@ use backstitch_coordinator::service::{AssetStatusView, PlanPreview, Submission, 
 use backstitch_proto::definition::PROJECT_FILE;
 use backstitch_proto::id::RunId;
 
-pub(crate) use leading::Leading;
+pub(crate) use leading::{LEADER_MEND, Leading, no_leader};
 pub(crate) use ledger::LedgerSource;
 pub(crate) use server::{Server, Unanswered, leader_of};
 

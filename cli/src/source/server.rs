@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use backstitch_coordinator::api::{
     AssetView, AttemptView, LeaderView, Listing, MaterializationView, Problem, RunView, WorkerView,
 };
-use backstitch_coordinator::ledger::Ledger;
+use backstitch_coordinator::ledger::{Ledger, PAGE_ROWS_MAX};
 use backstitch_coordinator::service::{AssetStatusView, PlanPreview, Submission, Submitted};
 use backstitch_proto::id::RunId;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -23,13 +23,10 @@ use crate::settings::without_userinfo;
 use crate::submit::trace_headers;
 
 /// Longest wait for one answer. A submission is durable in a tenth of a second; a standby that takes over needs five.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest wait for a leader that a ledger names, which may be long dead.
-const GLANCE: Duration = Duration::from_secs(2);
-
-/// Rows of one page.
-const PAGE_ROWS: usize = 1_000;
+const LEADER_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A coordinator at a URL.
 pub(crate) struct Server {
@@ -39,27 +36,46 @@ pub(crate) struct Server {
 
 /// There was no answer, or one that says to ask again later.
 #[derive(Debug, Error)]
-#[error("the coordinator at {url} does not answer")]
+#[error("the coordinator at {url} {}", why.text())]
 pub(crate) struct Unanswered {
     url: String,
-    /// It is a standby.
-    standby: bool,
+    why: Why,
     #[source]
     source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Why there is no answer of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Nothing was heard.
+    Silent,
+    /// It said that it cannot do this now.
+    Unable,
+    /// So did a standby.
+    Standby,
+}
+
+impl Why {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Silent => "does not answer",
+            Self::Unable | Self::Standby => "cannot do this now",
+        }
+    }
 }
 
 impl Server {
     /// The coordinator at `url`.
     pub(crate) fn new(url: &str) -> Result<Self> {
-        Self::with_patience(url, PATIENCE)
+        Self::with_timeout(url, ANSWER_TIMEOUT)
     }
 
-    fn with_patience(url: &str, patience: Duration) -> Result<Self> {
+    fn with_timeout(url: &str, timeout: Duration) -> Result<Self> {
         if !url.starts_with("http://") && !url.starts_with("https://") {
             let problem = "a coordinator is named by a URL, such as http://localhost:3070";
             return Err(Invalid::one(format!("\"{}\": {problem}", without_userinfo(url))).into());
         }
-        let http = reqwest::Client::builder().timeout(patience).build().context("setting up HTTP")?;
+        let http = reqwest::Client::builder().timeout(timeout).build().context("setting up HTTP")?;
         Ok(Self { url: url.trim_end_matches('/').to_owned(), http })
     }
 
@@ -82,7 +98,11 @@ impl Server {
         let request = request.build().map_err(reqwest::Error::without_url).context("making a request")?;
         let again = request.try_clone();
         let refused = match self.send_once(request).await {
-            Err(refused) if refused.downcast_ref::<Unanswered>().is_some_and(|refused| refused.standby) => {
+            Err(refused)
+                if refused
+                    .downcast_ref::<Unanswered>()
+                    .is_some_and(|refused| refused.why == Why::Standby) =>
+            {
                 refused
             }
             answer => return answer,
@@ -96,11 +116,11 @@ impl Server {
 
     async fn send_once(&self, request: reqwest::Request) -> Result<reqwest::Response> {
         let url = request.url().origin().ascii_serialization();
-        let unanswered = |standby, source| Unanswered { url, standby, source };
+        let unanswered = |why, source| Unanswered { url, why, source };
         // The client repeats the URL, which is already in our sentence.
         let response = match self.http.execute(request).await {
             Ok(response) => response,
-            Err(error) => return Err(unanswered(false, error.without_url().into()).into()),
+            Err(error) => return Err(unanswered(Why::Silent, error.without_url().into()).into()),
         };
         let status = response.status();
         if status.is_success() {
@@ -109,7 +129,7 @@ impl Server {
         let Some(problem) = response.json::<Problem>().await.ok() else {
             let said = format!("it answers {status}");
             return match status {
-                StatusCode::SERVICE_UNAVAILABLE => Err(unanswered(false, said.into()).into()),
+                StatusCode::SERVICE_UNAVAILABLE => Err(unanswered(Why::Unable, said.into()).into()),
                 _ => Err(anyhow!("the coordinator at {}: {said}", without_userinfo(&self.url))),
             };
         };
@@ -119,7 +139,8 @@ impl Server {
         };
         Err(match status {
             StatusCode::SERVICE_UNAVAILABLE => {
-                unanswered(problem.kind.ends_with(":not-leading"), said.into()).into()
+                let standby = problem.kind.ends_with(":not-leading");
+                unanswered(if standby { Why::Standby } else { Why::Unable }, said.into()).into()
             }
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
                 let one = || vec![problem.detail.clone().unwrap_or(problem.title.clone())];
@@ -170,7 +191,7 @@ impl Server {
         let mut cursor = None;
         while rows.len() < limit {
             let mut query = query.to_vec();
-            query.push(("limit", PAGE_ROWS.min(limit - rows.len()).to_string()));
+            query.push(("limit", (PAGE_ROWS_MAX as usize).min(limit - rows.len()).to_string()));
             query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
             let page: Listing<T> = self.get(path, &query).await?;
             rows.extend(page.items);
@@ -188,7 +209,7 @@ impl Server {
 /// A dead leader's row stays, and its port may be somebody else's by now: the epoch tells.
 pub(crate) async fn leader_of(ledger: &dyn Ledger) -> Result<Option<Server>> {
     let Some(leader) = ledger.leader().await? else { return Ok(None) };
-    let Ok(server) = Server::with_patience(&leader.api_address, GLANCE) else { return Ok(None) };
+    let Ok(server) = Server::with_timeout(&leader.api_address, LEADER_PROBE_TIMEOUT) else { return Ok(None) };
     let there: Result<LeaderView> = server.get(&["api", "leader"], &[]).await;
     match there {
         Ok(there) if there.here && there.epoch == leader.epoch.0 => {
@@ -250,7 +271,7 @@ impl Look for Server {
         partition: Option<&str>,
         cursor: Option<String>,
     ) -> Result<Listing<MaterializationView>> {
-        let mut query = vec![("asset", asset.to_owned()), ("limit", PAGE_ROWS.to_string())];
+        let mut query = vec![("asset", asset.to_owned()), ("limit", PAGE_ROWS_MAX.to_string())];
         query.extend(partition.map(|key| ("partition", key.to_owned())));
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         self.get(&["api", "materializations"], &query).await

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::view::{AttemptView, Listing, RunView, run_id};
 use super::{Api, InPath, Problem};
-use crate::ledger::{AttemptQuery, PAGE_ROWS_MAX, RunFilter, RunOrigin, RunStatus};
+use crate::ledger::{AttemptQuery, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, RunFilter, RunOrigin, RunStatus};
 use crate::service::{HandleError, PlanPreview, Submission, Submitted, tasks_of};
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -91,7 +91,7 @@ pub(super) async fn list(
         status: query.status,
         asset: query.asset,
         origin: query.origin,
-        limit: query.limit.unwrap_or(100).min(PAGE_ROWS_MAX),
+        limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX),
         cursor,
     };
     let page = api.handle.ledger().runs(&filter).await?;
@@ -242,7 +242,7 @@ pub(super) async fn attempts(
         tasks,
         only_failed: query.failed,
         with_output: query.output,
-        limit: query.limit.unwrap_or(100).min(PAGE_ROWS_MAX),
+        limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX),
         cursor,
         ..AttemptQuery::of_run(id)
     };
@@ -273,7 +273,7 @@ async fn changed(api: &Api, id: RunId, change: Result<(), HandleError>) -> Resul
 }
 
 /// What the engine knows of a run; nothing on a standby.
-async fn live(api: &Api, id: RunId) -> Result<Option<crate::engine::RunView>, Problem> {
+async fn live(api: &Api, id: RunId) -> Result<Option<crate::engine::RunSnapshot>, Problem> {
     match api.handle.live_run(id).await {
         Ok(live) => Ok(live),
         Err(HandleError::NotLeading) => Ok(None),

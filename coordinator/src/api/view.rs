@@ -168,7 +168,7 @@ pub struct WorkerView {
 
 impl RunView {
     /// A run as the ledger knows it; `live` is what the engine adds while the run is live.
-    pub fn new(summary: RunSummary, live: Option<engine::RunView>) -> Self {
+    pub fn new(summary: RunSummary, live: Option<engine::RunSnapshot>) -> Self {
         let RunSummary { record, mut status, finished_us, counts, .. } = summary;
         let mut assets: Vec<RunAssetView> = record
             .assets
@@ -189,8 +189,9 @@ impl RunView {
     }
 
     /// A run that only the engine knows so far, or that is asked for by its own leader.
-    pub fn live(live: engine::RunView) -> Self {
-        let asset = |view: engine::AssetView| RunAssetView { asset: view.asset, counts: Some(view.counts) };
+    pub fn live(live: engine::RunSnapshot) -> Self {
+        let asset =
+            |asset: engine::AssetSnapshot| RunAssetView { asset: asset.asset, counts: Some(asset.counts) };
         Self::of(live.record, live.status, None, live.assets.into_iter().map(asset).collect())
     }
 
@@ -232,19 +233,16 @@ fn ended(counts: FinalCounts) -> Counts {
 
 impl From<AttemptRecord> for AttemptView {
     fn from(record: AttemptRecord) -> Self {
-        let (outcome, terminal, failure) = match record.result {
-            AttemptResult::Succeeded => ("succeeded", true, None),
-            AttemptResult::Failed { failure, terminal } => ("failed", terminal, Some(failure)),
-            AttemptResult::Lost { terminal } => {
-                let failure = Failure {
-                    kind: FailureKind::WorkerLost,
-                    message: LOST_MESSAGE.to_owned(),
-                    detail: None,
-                    retryable: true,
-                };
-                ("lost", terminal, Some(failure))
-            }
-            AttemptResult::Cancelled => ("cancelled", true, None),
+        let (outcome, terminal) = (record.result.outcome(), record.result.is_terminal());
+        let failure = match record.result {
+            AttemptResult::Failed { failure, .. } => Some(failure),
+            AttemptResult::Lost { .. } => Some(Failure {
+                kind: FailureKind::WorkerLost,
+                message: LOST_MESSAGE.to_owned(),
+                detail: None,
+                retryable: true,
+            }),
+            AttemptResult::Succeeded | AttemptResult::Cancelled => None,
         };
         let (failure_kind, failure_code) = failure.as_ref().map(|failure| failure_kind(failure.kind)).unzip();
         let (failure_message, failure_detail) =

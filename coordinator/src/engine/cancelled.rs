@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Options;
-    use crate::engine::takeover_tests::{at, heartbeat};
+    use crate::engine::testing::{at, heartbeat};
     use crate::ledger::{PlannedAsset, RunRecord};
     use crate::service::bind;
 

@@ -62,7 +62,7 @@ fn round_up(due_ms: u64, delay_ms: u64) -> u64 {
 }
 
 impl Engine {
-    /// Makes those ready whose delay is over.
+    /// Makes the tasks ready whose delay is over.
     pub(super) fn release_due(&mut self, now: Now) {
         while let Some((run, asset, mut tasks)) = self.delays.pop_due(now.mono_ms) {
             // The run may have ended or been cancelled while the tasks were delayed.

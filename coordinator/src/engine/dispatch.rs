@@ -74,7 +74,7 @@ impl Pace {
     /// the outcomes of others.
     fn tasks_per_dispatch(self, slots: u32, options: &Options) -> u32 {
         let fitting = options.dispatch_target_us as f64 / self.mean_us.max(1.0);
-        (fitting as u32).min(options.flow_tasks / slots.max(1)).clamp(1, options.dispatch_max_tasks)
+        (fitting as u32).min(options.in_flight_tasks_max / slots.max(1)).clamp(1, options.dispatch_max_tasks)
     }
 }
 
@@ -122,14 +122,14 @@ impl Engine {
 
     fn choose_asset(&self, run: &RunState, of_class: u32, now: Now) -> Option<usize> {
         let bound = run.record.max_parallel.unwrap_or(u32::MAX);
-        let paused = run.paused && !self.is_broken(Mutation::PauseIgnored);
+        let paused = run.paused && !self.is_sabotaged(Mutation::PauseIgnored);
         if paused || run.cancelling || run.open_dispatches >= bound {
             return None;
         }
         run.assets
             .iter()
             .enumerate()
-            .filter(|(_, state)| self.has_ready(state) && self.has_room(state, of_class))
+            .filter(|(_, state)| self.has_ready(state) && self.window_has_room(state, of_class))
             .max_by_key(|(index, state)| (state.plan.priority, self.is_due(state, now), *index))
             .map(|(index, _)| index)
     }
@@ -173,11 +173,11 @@ impl Engine {
     ///
     /// What lower classes have in flight does not keep a run out of the window, or it would wait until the ledger has
     /// the outcome of one of theirs. So the broker holds a window for each class at most.
-    fn has_room(&self, state: &AssetState, of_class: u32) -> bool {
+    fn window_has_room(&self, state: &AssetState, of_class: u32) -> bool {
         let slots = self.fleet.slots(&state.plan.queue);
         let in_flight = self.queues.get(&state.plan.queue).copied().unwrap_or(0);
         let window = slots.saturating_mul(self.window_per_slot(state, slots));
-        if in_flight.min(of_class) >= window && !self.is_broken(Mutation::NoWindow) {
+        if in_flight.min(of_class) >= window && !self.is_sabotaged(Mutation::NoWindow) {
             return false;
         }
         state.plan.pool.as_ref().is_none_or(|pool| {
@@ -190,7 +190,7 @@ impl Engine {
         let Some(pace) = self.pace.get(&state.plan.name) else { return WINDOW_PER_SLOT };
         let tasks = pace.tasks_per_dispatch(slots, &self.options);
         let covering = ROUND_TRIP_US / (DISPATCH_COST_US + (TASK_COST_US + pace.mean_us) * f64::from(tasks));
-        let flowing = self.options.flow_tasks / slots.max(1) / tasks;
+        let flowing = self.options.in_flight_tasks_max / slots.max(1) / tasks;
         (covering as u32).min(flowing).clamp(WINDOW_PER_SLOT, WINDOW_PER_SLOT_MAX)
     }
 
@@ -273,7 +273,8 @@ impl Engine {
     /// Closes a dispatch: its window, pool and run get their room back, and its id is fenced from now on.
     pub(super) fn close(&mut self, id: DispatchId) -> Option<OpenDispatch> {
         let open = self.open_dispatches.remove(&id)?;
-        self.closed(id, &open);
+        // Nothing outside of tests: see mutation.rs.
+        self.sabotage_note_closed(id, &open);
         self.unconfirmed.remove(&id);
         self.inherited.remove(id);
         self.batch.closed.push(id);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::engine::RunPlan;
-use crate::engine::takeover_tests::heartbeat;
+use crate::engine::testing::heartbeat;
 use crate::ledger::{Batch, PlannedAsset, RunRecord};
 use crate::service::bind;
 
@@ -104,7 +104,7 @@ fn shares(engine: &mut Engine, rounds: u32) -> BTreeMap<RunId, u32> {
 fn runs_of_a_class_share_it_from_the_moment_at_which_they_come_or_come_back() {
     let mut engine = engine();
     // Tasks do not get larger, so that the runs last.
-    engine.flow(0);
+    engine.set_in_flight_tasks_max(0);
     let [paused, busy, late, moved] = [plan(1, 0), plan(2, 0), plan(3, 0), plan(4, -1)];
     let ids = [&paused, &busy, &late, &moved].map(|plan| plan.record.id);
     engine.submit(paused, "{}".into(), NOW);
@@ -125,7 +125,7 @@ fn runs_of_a_class_share_it_from_the_moment_at_which_they_come_or_come_back() {
     engine.pause(ids[3], false).expect("live");
     engine.reprioritise(ids[3], 0).expect("live");
     even(&shares(&mut engine, 20), &ids);
-    // And down again, where it has been class_pass before.
+    // And down again, to a class where it was served before.
     engine.reprioritise(ids[3], -1).expect("live");
     assert_eq!(shares(&mut engine, 5).get(&ids[3]), None, "of a lower class");
 }
@@ -139,12 +139,12 @@ fn no_more_tiny_tasks_are_in_flight_than_keep_the_ledger_busy() {
         first.iter().all(|dispatch| dispatch.ordinals.len() == 1),
         "nothing is known of their length yet"
     );
-    engine.flow(200);
+    engine.set_in_flight_tasks_max(200);
     finish(&mut engine, &first);
     let dispatches = seal(&mut engine).dispatches;
     assert!(dispatches.iter().all(|dispatch| dispatch.ordinals.len() == 100), "a slot's share each");
     assert_eq!(dispatches.len() as u32, SLOTS * WINDOW_PER_SLOT);
-    engine.flow(u32::MAX);
+    engine.set_in_flight_tasks_max(u32::MAX);
     finish(&mut engine, &dispatches);
     let dispatches = seal(&mut engine).dispatches;
     assert_eq!(dispatches[0].ordinals.len(), 1_000, "a message has a limit of its own");
@@ -179,7 +179,7 @@ fn two_equal_runs_of_a_class_take_turns() {
 #[test]
 fn the_steps_of_a_chain_of_tiny_tasks_go_out_in_dispatches_as_large_as_the_first() {
     let mut engine = engine();
-    engine.flow(400);
+    engine.set_in_flight_tasks_max(400);
     engine.submit(plan_of(1, 0, &["first", "second", "third"]), "{}".into(), NOW);
     let mut waiting: Vec<DispatchRecord> = Vec::new();
     let (mut dispatches, mut now) = (0, NOW);
@@ -198,7 +198,7 @@ fn the_steps_of_a_chain_of_tiny_tasks_go_out_in_dispatches_as_large_as_the_first
 #[test]
 fn less_than_a_whole_dispatch_waits_while_others_can_go_but_not_for_long() {
     let mut engine = engine();
-    engine.flow(200);
+    engine.set_in_flight_tasks_max(200);
     let mut plan = plan_of(1, 0, &["first", "second"]);
     plan.record.max_parallel = Some(2);
     let run = plan.record.id;

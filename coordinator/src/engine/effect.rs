@@ -29,16 +29,3 @@ pub struct Sealed {
     /// To be done after the commit.
     pub effects: Vec<Effect>,
 }
-
-impl Batch {
-    /// There is nothing that needs a transaction.
-    pub fn is_empty(&self) -> bool {
-        self.definitions.is_empty()
-            && self.runs.is_empty()
-            && self.changes.is_empty()
-            && self.dispatches.is_empty()
-            && self.closed.is_empty()
-            && self.attempts.is_empty()
-            && self.confirmed_through == DispatchId::default()
-    }
-}

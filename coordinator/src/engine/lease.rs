@@ -51,7 +51,7 @@ impl Engine {
         let Some(before) = self.fleet.hear(heartbeat, heard_ms, now.wall_us) else { return };
         self.unlist(worker, &before, &heartbeat.held);
         let (told_once, abandon_all) =
-            (self.is_broken(Mutation::CancelOnce), self.is_broken(Mutation::AbandonLater));
+            (self.is_sabotaged(Mutation::CancelOnce), self.is_sabotaged(Mutation::AbandonLater));
         for held in &heartbeat.held {
             let Some(open) = self.open_dispatches.get_mut(&held.dispatch) else {
                 // A dispatch of a later term is none of ours: a leader that was deposed and does not know it yet must
@@ -89,7 +89,7 @@ impl Engine {
     pub(super) fn expire(&mut self, now: Now) {
         self.release_due(now);
         self.release_held(now);
-        if self.is_broken(Mutation::NoLease) {
+        if self.is_sabotaged(Mutation::NoLease) {
             return;
         }
         let deadline_ms = self.lease_clock_ms(now).saturating_sub(self.options.lease_ms);
@@ -184,7 +184,7 @@ impl Engine {
             return;
         }
         let Some(open) = self.close(id) else { return };
-        let started = open.started || self.is_broken(Mutation::LossBeforeStart);
+        let started = open.started || self.is_sabotaged(Mutation::LossBeforeStart);
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let state = &mut run.assets[open.asset];
         let mut failed = PartitionSubset::default();
@@ -227,7 +227,7 @@ impl Engine {
     /// that is no more.
     fn republish_unclaimed(&mut self, now: Now) {
         let Some(due_ms) = self.next_unclaimed_ms() else { return };
-        if due_ms > now.mono_ms || (self.is_deaf(now) && !self.is_broken(Mutation::RepublishDeaf)) {
+        if due_ms > now.mono_ms || (self.is_deaf(now) && !self.is_sabotaged(Mutation::RepublishDeaf)) {
             return;
         }
         let deadline_ms = now.mono_ms.saturating_sub(self.options.unclaimed_ms);

@@ -48,7 +48,8 @@ impl Engine {
         self.wait_for_claims(resumes_ms, 0);
     }
 
-    /// Who has taken a message could not be heard for `deaf_ms`, and may be on their way back until `returned_ms`.
+    /// Postpones when a message at the broker counts as unclaimed: whoever took it could not be heard for `deaf_ms`, and
+    /// may need until `returned_ms` (engine's clock) to connect again.
     fn wait_for_claims(&mut self, returned_ms: u64, deaf_ms: u64) {
         let since_returned_ms = returned_ms.saturating_sub(self.options.unclaimed_ms);
         for open in self.open_dispatches.values_mut() {
@@ -60,7 +61,7 @@ impl Engine {
 
     /// An echo came back that was sent at `sent_ms` of the engine's clock.
     pub fn echo(&mut self, sent_ms: u64) {
-        let deaf_time_counts = self.is_broken(Mutation::DeafTimeCounts);
+        let deaf_time_counts = self.is_sabotaged(Mutation::DeafTimeCounts);
         let Some(clock) = &mut self.lease_clock else { return };
         let gap_ms = sent_ms.saturating_sub(clock.echoed_ms);
         let counted_ms = sent_ms.saturating_sub(clock.echoed_ms.max(clock.resumes_ms));
@@ -118,9 +119,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Options;
-    use crate::engine::takeover_tests::{at, heartbeat};
-
-    const LEASE_MS: u64 = 10_000;
+    use crate::engine::testing::{LEASE_MS, at, heartbeat};
 
     /// An engine that has heard of one worker at 0.
     fn engine() -> Engine {

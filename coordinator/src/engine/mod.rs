@@ -57,7 +57,7 @@ pub use plan::{AssetPlan, Held, PoolUse, RunPlan, Upstream};
 pub use retry::LOSSES_MAX;
 pub use run::Counts;
 pub use submit::RequestError;
-pub use view::{AssetView, RunView, Statistics};
+pub use view::{AssetSnapshot, RunSnapshot, Statistics};
 
 use delay::Delays;
 use dispatch::Pace;
@@ -96,12 +96,12 @@ pub struct Options {
     pub dispatch_target_us: u64,
     /// Tasks that one dispatch carries at most.
     pub dispatch_max_tasks: u32,
-    /// Tasks in flight beyond which more of them wait for the ledger and for nothing else. Two dispatches for each slot
-    /// are in flight whatever it says.
-    pub flow_tasks: u32,
+    /// Tasks in flight that a worker queue aims at, at most: more would only wait for the ledger. Two dispatches per slot
+    /// are allowed in any case.
+    pub in_flight_tasks_max: u32,
     /// A promise that the engine does not keep.
     #[cfg(test)]
-    pub(crate) broken: Option<Mutation>,
+    pub(crate) sabotage: Option<Mutation>,
 }
 
 impl Default for Options {
@@ -116,9 +116,9 @@ impl Default for Options {
             dispatch_target_us: 1_000_000,
             dispatch_max_tasks: 1_000,
             // Whoever measures the ledger says so.
-            flow_tasks: u32::MAX,
+            in_flight_tasks_max: u32::MAX,
             #[cfg(test)]
-            broken: None,
+            sabotage: None,
         }
     }
 }
@@ -158,7 +158,7 @@ pub struct Engine {
     /// What leases are measured on; absent: the engine's clock.
     lease_clock: Option<LeaseClock>,
     suspects: Suspects,
-    /// Of each priority class, the position of the run that was class_pass last.
+    /// Of each priority class, the pass of the run that was served last.
     class_pass: BTreeMap<i32, u64>,
     /// Slots in use per pool.
     pools: BTreeMap<Arc<str>, u32>,
@@ -229,7 +229,8 @@ impl Engine {
             return None;
         }
         let mut batch = std::mem::take(&mut self.batch);
-        self.hold_back(&mut batch);
+        // Nothing outside of tests: see mutation.rs.
+        self.sabotage_batch(&mut batch);
         Some(Sealed { batch, effects: std::mem::take(&mut self.effects) })
     }
 
@@ -271,11 +272,13 @@ impl Engine {
         }
     }
 
-    /// So many tasks in flight keep the ledger busy.
-    pub fn flow(&mut self, tasks: u32) {
-        self.options.flow_tasks = tasks;
+    /// So many tasks in flight keep the ledger busy: more would only wait for it.
+    pub fn set_in_flight_tasks_max(&mut self, tasks: u32) {
+        self.options.in_flight_tasks_max = tasks;
     }
 }
 
 #[cfg(test)]
 mod takeover_tests;
+#[cfg(test)]
+mod testing;

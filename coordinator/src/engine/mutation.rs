@@ -77,23 +77,28 @@ pub(crate) enum Mutation {
 #[cfg(not(test))]
 impl Engine {
     /// Whether a test broke this promise.
-    pub(super) const fn is_broken(&self, _: Mutation) -> bool {
+    pub(super) const fn is_sabotaged(&self, _: Mutation) -> bool {
         false
     }
 
     /// The dispatch under which outcomes count: the one that they came with.
-    pub(super) const fn counts_under(&self, id: DispatchId, _: &[Outcome]) -> DispatchId {
+    pub(super) const fn sabotage_fence(&self, id: DispatchId, _: &[Outcome]) -> DispatchId {
         id
     }
 
     /// A dispatch is closed.
-    pub(super) const fn closed(&mut self, _: DispatchId, _: &super::open_dispatch::OpenDispatch) {}
+    pub(super) const fn sabotage_note_closed(
+        &mut self,
+        _: DispatchId,
+        _: &super::open_dispatch::OpenDispatch,
+    ) {
+    }
 
     /// The rows of dispatches go with the batch that was sealed with them.
-    pub(super) const fn hold_back(&mut self, _: &mut Batch) {}
+    pub(super) const fn sabotage_batch(&mut self, _: &mut Batch) {}
 
     /// A plan is kept as it is.
-    pub(super) fn distort(&self, plan: RunPlan) -> RunPlan {
+    pub(super) fn sabotage_plan(&self, plan: RunPlan) -> RunPlan {
         plan
     }
 }
@@ -110,33 +115,33 @@ pub(super) struct Sabotage {
 
 #[cfg(test)]
 impl Engine {
-    pub(super) fn is_broken(&self, mutation: Mutation) -> bool {
-        self.options.broken == Some(mutation)
+    pub(super) fn is_sabotaged(&self, mutation: Mutation) -> bool {
+        self.options.sabotage == Some(mutation)
     }
 
-    pub(super) fn counts_under(&self, id: DispatchId, outcomes: &[Outcome]) -> DispatchId {
+    pub(super) fn sabotage_fence(&self, id: DispatchId, outcomes: &[Outcome]) -> DispatchId {
         let closed = self.sabotage.closed.get(&id);
         match (closed, outcomes.first()) {
-            (Some((run, asset)), Some(outcome)) if self.is_broken(Mutation::NoFence) => {
+            (Some((run, asset)), Some(outcome)) if self.is_sabotaged(Mutation::NoFence) => {
                 self.holder_of(*run, *asset, outcome.ordinal).unwrap_or(id)
             }
             _ => id,
         }
     }
 
-    pub(super) fn closed(&mut self, id: DispatchId, open: &super::open_dispatch::OpenDispatch) {
+    pub(super) fn sabotage_note_closed(&mut self, id: DispatchId, open: &super::open_dispatch::OpenDispatch) {
         self.sabotage.closed.insert(id, (open.run, open.asset));
     }
 
-    pub(super) fn hold_back(&mut self, batch: &mut Batch) {
-        if self.is_broken(Mutation::PublishFirst) {
+    pub(super) fn sabotage_batch(&mut self, batch: &mut Batch) {
+        if self.is_sabotaged(Mutation::PublishFirst) {
             std::mem::swap(&mut self.sabotage.held_back, &mut batch.dispatches);
         }
     }
 
-    pub(super) fn distort(&self, mut plan: RunPlan) -> RunPlan {
+    pub(super) fn sabotage_plan(&self, mut plan: RunPlan) -> RunPlan {
         for asset in &mut plan.assets {
-            match self.options.broken {
+            match self.options.sabotage {
                 Some(Mutation::LastRetryMissing) => {
                     asset.retry.max_retries = asset.retry.max_retries.saturating_sub(1);
                 }

@@ -71,8 +71,8 @@ impl Engine {
 
     fn recover_run(&mut self, live: LiveRun, plan: RunPlan, now: Now) {
         let id = live.record.id;
-        let mut run = RunState::new(self.distort(plan));
-        run.paused = live.paused && !self.is_broken(Mutation::PauseForgotten);
+        let mut run = RunState::new(self.sabotage_plan(plan));
+        run.paused = live.paused && !self.is_sabotaged(Mutation::PauseForgotten);
         run.cancelling = live.cancel_requested;
         for (index, (state, asset)) in run.assets.iter_mut().zip(live.assets).enumerate() {
             let LiveAsset { succeeded, failed, cancelled, spent } = asset;
@@ -83,13 +83,13 @@ impl Engine {
             for spent in spent {
                 state.attempts.restore(&spent.tasks, spent.attempts);
                 state.losses.restore(&spent.tasks, spent.losses);
-                if spent.losses > 0 && !self.is_broken(Mutation::SuspectsForgotten) {
+                if spent.losses > 0 && !self.is_sabotaged(Mutation::SuspectsForgotten) {
                     state.suspects |= &spent.tasks;
                 }
                 let failures = u32::from(spent.attempts.saturating_sub(spent.losses));
                 // The last attempts were dispatched again since, or will be when their delays are over.
                 let waited_ms = now.wall_us.saturating_sub(spent.last_finished_us).max(0) as u64 / 1_000;
-                if failures == 0 || spent.last_was_lost || self.is_broken(Mutation::DelaysForgotten) {
+                if failures == 0 || spent.last_was_lost || self.is_sabotaged(Mutation::DelaysForgotten) {
                     continue;
                 }
                 for task in spent.tasks.iter() {

@@ -97,14 +97,14 @@ impl Engine {
         outcomes: Vec<Outcome>,
         now: Now,
     ) {
-        let under = self.counts_under(id, &outcomes);
-        let repeats_count = self.is_broken(Mutation::NoFirstOutcome);
+        let under = self.sabotage_fence(id, &outcomes);
+        let repeats_count = self.is_sabotaged(Mutation::NoFirstOutcome);
         let Some(open) = self.open_dispatches.get_mut(&under) else {
             self.statistics.stale_outcomes += outcomes.len() as u64;
             return;
         };
         let (run_id, index) = (open.run, open.asset);
-        // A open is landed before its run goes.
+        // A dispatch is closed before its run goes.
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let mut changed = Changed::default();
         for outcome in outcomes {
@@ -116,7 +116,7 @@ impl Engine {
             self.batch.attempts.extend(record);
         }
         open.has_outcome = true;
-        let landed = open.remaining.is_empty();
+        let is_finished = open.remaining.is_empty();
         self.statistics.succeeded += changed.succeeded.len();
         self.statistics.failed += changed.failed.len();
         if changed.executed > 0 {
@@ -129,7 +129,7 @@ impl Engine {
         for (task, delay_ms) in changed.delayed {
             self.delays.insert(run_id, index, task, delay_ms, now);
         }
-        if landed {
+        if is_finished {
             self.close(under);
         }
         self.finish_if_done(run_id, now);

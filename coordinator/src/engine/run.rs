@@ -146,7 +146,7 @@ impl AssetState {
         }
     }
 
-    /// In open to ready: the dispatch is gone, the tasks have spent nothing.
+    /// From in flight to ready: the dispatch is gone, and the tasks have spent nothing.
     pub(super) fn give_back(&mut self, tasks: &PartitionSubset) {
         self.in_flight -= tasks;
         self.ready |= tasks;

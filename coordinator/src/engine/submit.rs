@@ -32,7 +32,7 @@ impl Engine {
         let id = plan.record.id;
         self.batch.definitions.push((plan.record.definitions.clone(), definitions_json));
         self.batch.runs.push(plan.record.clone());
-        let mut run = RunState::new(self.distort(plan));
+        let mut run = RunState::new(self.sabotage_plan(plan));
         run.settle();
         run.pass = self.pass_of_class(run.record.priority);
         self.runs.insert(id, run);
@@ -100,12 +100,12 @@ impl Engine {
         Ok(())
     }
 
-    /// What a user asked for is durable with the next commit.
+    /// Puts a user's change into the next batch.
     fn change(&mut self, id: RunId, change: RunChange) {
         let unwritten = match change {
-            RunChange::CancelRequested { .. } => self.is_broken(Mutation::CancelUnwritten),
-            RunChange::Paused(_) => self.is_broken(Mutation::PauseUnwritten),
-            RunChange::Priority(_) => self.is_broken(Mutation::PriorityUnwritten),
+            RunChange::CancelRequested { .. } => self.is_sabotaged(Mutation::CancelUnwritten),
+            RunChange::Paused(_) => self.is_sabotaged(Mutation::PauseUnwritten),
+            RunChange::Priority(_) => self.is_sabotaged(Mutation::PriorityUnwritten),
             RunChange::MaxParallel(_) | RunChange::Finished { .. } => false,
         };
         if !unwritten {

@@ -45,7 +45,7 @@ impl Suspects {
         }
     }
 
-    /// Those that a worker may hold who takes from `queue`.
+    /// Suspects that could be on the same worker as a task of `queue`.
     pub(super) fn beside(&self, queue: &str, fleet: &Fleet) -> InFlight {
         let shared = self.0.iter().filter(|(other, _)| fleet.shares_worker(queue, other));
         shared.fold(InFlight::default(), |sum, (_, counts)| InFlight {
@@ -64,6 +64,7 @@ mod tests {
 
     use super::*;
     use crate::engine::open_dispatch::Holder;
+    use crate::engine::testing::heartbeat;
 
     fn open(announce_start: bool, on_probation: bool) -> OpenDispatch {
         OpenDispatch {
@@ -86,14 +87,8 @@ mod tests {
         let mut worker = |number: u128, queues: &[&str]| {
             let heartbeat = Heartbeat {
                 worker: WorkerId(Uuid::from_u128(number)),
-                name: "worker".to_owned(),
-                version: "1".to_owned(),
-                sequence: 1,
-                slots: 1,
                 queues: queues.iter().map(|queue| (*queue).to_owned()).collect(),
-                native_assets: Vec::new(),
-                draining: false,
-                held: Vec::new(),
+                ..heartbeat(&[])
             };
             fleet.hear(&heartbeat, 0, 0);
             fleet.clone()

@@ -1,98 +1,13 @@
 //! What a new leader makes of dispatches that it finds, and of workers that then die.
 
-use std::collections::BTreeMap;
-
-use backstitch_proto::definition::Definitions;
-use backstitch_proto::id::{DispatchId, Epoch, RunId, WorkerId};
-use backstitch_proto::message::{DispatchReport, Heartbeat, Held, Report, ReturnReason};
+use backstitch_proto::id::{DispatchId, Epoch, WorkerId};
+use backstitch_proto::message::{DispatchReport, Heartbeat, Report, ReturnReason};
 use backstitch_proto::partition::PartitionSubset;
 use uuid::Uuid;
 
+use super::testing::{LEASE_MS, at, dispatch_id, found, heartbeat, published, recovered};
 use super::*;
-use crate::ledger::{
-    AttemptResult, DispatchRecord, LiveAsset, LiveRun, LiveState, PlannedAsset, RunRecord, Spent,
-};
-use crate::service::bind;
-
-const LEASE_MS: u64 = 10_000;
-
-pub(super) fn at(mono_ms: u64) -> Now {
-    Now { mono_ms, wall_us: 0 }
-}
-
-/// The number of a dispatch of the leader before.
-pub(super) fn dispatch_id(number: u64) -> DispatchId {
-    DispatchId(DispatchId::before_first_of(Epoch(1)).0 + number)
-}
-
-/// A leader that finds one dispatch of one task for each of `tasks`, of which the first has lost `losses` attempts.
-pub(super) fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) -> Engine {
-    found(tasks, losses, confirmed_through, false)
-}
-
-/// The same; the run may have been `cancelled`.
-fn found(tasks: u32, losses: u16, confirmed_through: DispatchId, cancelled: bool) -> Engine {
-    let text = "assets: {a: {partitions: {kind: static, keys: [x, y, z]}, command: [x]}}";
-    let definitions = Definitions::from_yaml("test.yaml", text).expect("a valid project");
-    let assets = vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }];
-    let record = RunRecord::backfill(RunId(Uuid::from_u128(1)), definitions.fingerprint(), 0, assets);
-    let spent = Spent {
-        tasks: PartitionSubset::from_ordinals([0]),
-        attempts: losses,
-        losses,
-        last_was_lost: losses > 0,
-        last_finished_us: 0,
-    };
-    let asset = LiveAsset { spent: vec![spent], ..LiveAsset::default() };
-    let dispatch = |task: u32| DispatchRecord {
-        id: dispatch_id(u64::from(task) + 1),
-        run: record.id,
-        asset_index: 0,
-        attempt: if task == 0 { losses + 1 } else { 1 },
-        announce_start: false,
-        created_us: 0,
-        ordinals: PartitionSubset::from_ordinals([task]),
-    };
-    let live = LiveState {
-        dispatches: (0..tasks).map(dispatch).collect(),
-        runs: vec![LiveRun {
-            record: record.clone(),
-            paused: false,
-            cancel_requested: cancelled,
-            assets: vec![asset],
-        }],
-        confirmed_through,
-    };
-    let plan = bind(&definitions, record).expect("a valid plan");
-    let plans = BTreeMap::from([(plan.record.id, plan)]);
-    let options = Options { lease_ms: LEASE_MS, ..Options::default() };
-    Engine::recover(Epoch(2), options, live, plans, true, at(0))
-}
-
-/// What a worker says that executes these dispatches.
-pub(super) fn heartbeat(executing: &[DispatchId]) -> Heartbeat {
-    let held = |dispatch: &DispatchId| Held { dispatch: *dispatch, started: true, done: 0 };
-    Heartbeat {
-        worker: WorkerId(Uuid::from_u128(9)),
-        name: String::new(),
-        version: String::new(),
-        sequence: 1,
-        slots: 2,
-        queues: vec!["default".to_owned()],
-        native_assets: Vec::new(),
-        draining: false,
-        held: executing.iter().map(held).collect(),
-    }
-}
-
-pub(super) fn published(sealed: Option<Sealed>) -> Vec<DispatchId> {
-    let effects = sealed.map(|sealed| sealed.effects).unwrap_or_default();
-    let publish = |effect: &Effect| match effect {
-        Effect::Publish(id) => Some(*id),
-        _ => None,
-    };
-    effects.iter().filter_map(publish).collect()
-}
+use crate::ledger::AttemptResult;
 
 #[test]
 fn a_dispatch_that_a_worker_lists_is_not_published_again_by_a_new_leader() {
@@ -305,7 +220,7 @@ fn a_task_on_probation_waits_for_suspects_that_have_lost_less() {
 }
 
 #[test]
-fn what_has_landed_is_not_remembered_as_unlisted() {
+fn what_is_closed_is_not_remembered_as_unlisted() {
     let mut engine = recovered(3, 0, dispatch_id(3));
     engine.seal(at(0));
     let all = [dispatch_id(1), dispatch_id(2), dispatch_id(3)];

@@ -41,7 +41,7 @@ impl Engine {
                 self.unlisted.push_back(Unlisted { dispatch: *dispatch, worker, noticed });
             }
         }
-        // Most land soon, and an intake that is busy for days looks at none of them.
+        // Most are closed soon, and an intake that is busy for days looks at none of them.
         if self.unlisted.len() > 2 * self.open_dispatches.len() {
             self.unlisted.retain(|unlisted| self.open_dispatches.contains_key(&unlisted.dispatch));
         }
@@ -49,7 +49,7 @@ impl Engine {
 
     /// An echo came back while no report was waiting to be taken.
     pub fn intake_is_idle(&mut self, now: Now) {
-        if self.is_broken(Mutation::NoUnlisted) {
+        if self.is_sabotaged(Mutation::NoUnlisted) {
             return;
         }
         self.idle_echoes += 1;

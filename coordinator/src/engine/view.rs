@@ -28,18 +28,18 @@ pub struct Statistics {
 
 /// A live run.
 #[derive(Clone, Debug)]
-pub struct RunView {
+pub struct RunSnapshot {
     /// The submission, without its targets.
     pub record: RunRecord,
     /// Where it stands.
     pub status: RunStatus,
     /// Per asset, in the order of the plan.
-    pub assets: Vec<AssetView>,
+    pub assets: Vec<AssetSnapshot>,
 }
 
 /// One asset of a live run.
 #[derive(Clone, Debug)]
-pub struct AssetView {
+pub struct AssetSnapshot {
     /// Name of the asset.
     pub asset: String,
     /// Tasks per state.
@@ -48,13 +48,13 @@ pub struct AssetView {
 
 impl Engine {
     /// A live run.
-    pub fn run(&self, id: RunId) -> Option<RunView> {
-        self.runs.get(&id).map(view)
+    pub fn run(&self, id: RunId) -> Option<RunSnapshot> {
+        self.runs.get(&id).map(snapshot)
     }
 
     /// All live runs, oldest first.
-    pub fn runs(&self) -> impl Iterator<Item = RunView> + '_ {
-        self.runs.values().map(view)
+    pub fn runs(&self) -> impl Iterator<Item = RunSnapshot> + '_ {
+        self.runs.values().map(snapshot)
     }
 
     /// The ids of all live runs, oldest first.
@@ -133,7 +133,7 @@ impl Engine {
         Some((&plan.queue, dispatch))
     }
 
-    /// When a dispatch was decided of which no outcome has come yet, microseconds since the Unix epoch.
+    /// When the dispatch was made, microseconds since the Unix epoch; `None` once it has an outcome or is closed.
     pub fn unreported_since_us(&self, id: DispatchId) -> Option<i64> {
         self.open_dispatches.get(&id).filter(|open| !open.has_outcome).map(|open| open.created_us)
     }
@@ -145,9 +145,10 @@ impl Engine {
     }
 }
 
-fn view(run: &RunState) -> RunView {
-    let asset = |state: &AssetState| AssetView { asset: state.plan.name.to_string(), counts: state.counts() };
-    RunView {
+fn snapshot(run: &RunState) -> RunSnapshot {
+    let asset =
+        |state: &AssetState| AssetSnapshot { asset: state.plan.name.to_string(), counts: state.counts() };
+    RunSnapshot {
         record: run.record.clone(),
         status: run.status(),
         assets: run.assets.iter().map(asset).collect(),

@@ -13,7 +13,7 @@ use backstitch_proto::id::DispatchId;
 use super::{Engine, Now};
 
 /// Least time between two versions of the watermark, milliseconds.
-const EVERY_MS: u64 = 1_000;
+const WATERMARK_INTERVAL_MS: u64 = 1_000;
 
 /// What is written of the watermark, or is about to be.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ impl Watermark {
     }
 
     fn due_ms(self) -> u64 {
-        self.since_ms + EVERY_MS
+        self.since_ms + WATERMARK_INTERVAL_MS
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::Effect;
-use crate::engine::takeover_tests::{at, dispatch_id, recovered};
+use crate::engine::testing::{at, dispatch_id, recovered};
 use crate::ledger::Batch;
 use backstitch_proto::id::Epoch;
 

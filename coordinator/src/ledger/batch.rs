@@ -31,6 +31,18 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// There is nothing that needs a transaction.
+    pub fn is_empty(&self) -> bool {
+        let Self { definitions, runs, changes, dispatches, closed, attempts, confirmed_through } = self;
+        definitions.is_empty()
+            && runs.is_empty()
+            && changes.is_empty()
+            && dispatches.is_empty()
+            && closed.is_empty()
+            && attempts.is_empty()
+            && *confirmed_through == DispatchId::default()
+    }
+
     /// The runs that finish with it.
     pub(super) fn finished(&self) -> Vec<RunId> {
         let finished =
@@ -144,7 +156,10 @@ pub enum RunStatus {
 impl RunStatus {
     /// Nothing more will happen.
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+        match self {
+            Self::Running | Self::Paused | Self::Cancelling => false,
+            Self::Succeeded | Self::Failed | Self::Cancelled => true,
+        }
     }
 }
 
@@ -155,7 +170,7 @@ pub enum RunChange {
     Paused(bool),
     /// Another priority class.
     Priority(i32),
-    /// Another bound on tasks in flight.
+    /// Another bound on the tasks that execute at once.
     MaxParallel(Option<u32>),
     /// A user asked to cancel, at this time (microseconds since the Unix epoch).
     CancelRequested {
@@ -296,4 +311,24 @@ pub enum AttemptResult {
     },
     /// It was ended because the run was cancelled.
     Cancelled,
+}
+
+impl AttemptResult {
+    /// How it ended, in a word: as the ledger stores it and the API shows it.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Lost { .. } => "lost",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// No further attempt follows.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Failed { terminal, .. } | Self::Lost { terminal } => *terminal,
+            Self::Succeeded | Self::Cancelled => true,
+        }
+    }
 }

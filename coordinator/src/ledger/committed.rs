@@ -24,7 +24,7 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    /// A batch is durable: the ids that it gave, its segments, and those of them that were folded.
+    /// Takes over what a durable batch brought: new ids of assets, segments, and which assets' segments were folded.
     pub(super) fn learn(
         &mut self,
         batch: &Batch,

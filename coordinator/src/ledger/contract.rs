@@ -37,8 +37,8 @@ pub trait Ledger: LedgerReads {
 
     /// Everything that a new leader needs. Its size follows the number of live runs, not of their attempts.
     ///
-    /// `confirmed_through` is the latest that was committed; leaders write it once a second at most, so more is published
-    /// again, no less.
+    /// `confirmed_through` may be a second old: a new leader may publish a confirmed message again, and never leaves out
+    /// an unconfirmed one.
     ///
     /// # Errors
     /// As for [`LedgerReads::definitions`].

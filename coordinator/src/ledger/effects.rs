@@ -29,11 +29,11 @@ pub(super) fn effects(attempts: &[AttemptRecord]) -> Effects<'_> {
     let mut partitions: HashMap<(&str, Cow<'_, str>), Last> = HashMap::with_capacity(attempts.len());
     for (at, attempt) in attempts.iter().enumerate() {
         let key = row_of(attempt);
-        match attempt.result {
+        match &attempt.result {
             AttemptResult::Succeeded => {
                 partitions.insert(key, Last { succeeded: Some(at), failed: None });
             }
-            AttemptResult::Failed { terminal: true, .. } | AttemptResult::Lost { terminal: true } => {
+            AttemptResult::Failed { .. } | AttemptResult::Lost { .. } if attempt.result.is_terminal() => {
                 partitions.entry(key).or_default().failed = Some(at);
             }
             AttemptResult::Failed { .. } | AttemptResult::Lost { .. } | AttemptResult::Cancelled => {}

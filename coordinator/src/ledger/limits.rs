@@ -13,7 +13,7 @@ const ASSETS_MAX: usize = 1 << 16;
 
 /// A submission that the ledger cannot store.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum SubmissionError {
+pub enum NotStorable {
     /// An idempotency key that is too long for an index.
     #[error("the client key has {bytes} bytes, at most {KEY_BYTES_MAX} are possible: use a hash of it")]
     ClientKey {
@@ -46,20 +46,20 @@ pub enum SubmissionError {
 
 impl RunRecord {
     /// Whether the ledger can store it. Ask before it enters a batch: there it would stop everything beside it.
-    pub fn check(&self) -> Result<(), SubmissionError> {
+    pub fn check_storable(&self) -> Result<(), NotStorable> {
         if let Some(bytes) = self.client_key.as_ref().map(String::len).filter(|bytes| *bytes > KEY_BYTES_MAX)
         {
-            return Err(SubmissionError::ClientKey { bytes });
+            return Err(NotStorable::ClientKey { bytes });
         }
         if self.assets.len() > ASSETS_MAX {
-            return Err(SubmissionError::Assets { assets: self.assets.len() });
+            return Err(NotStorable::Assets { assets: self.assets.len() });
         }
         for planned in &self.assets {
             if planned.asset.len() > KEY_BYTES_MAX {
-                return Err(SubmissionError::AssetName { name: planned.asset.to_string() });
+                return Err(NotStorable::AssetName { name: planned.asset.to_string() });
             }
             if let Some(ordinal) = planned.targets.last().filter(|ordinal| *ordinal > ORDINAL_MAX) {
-                return Err(SubmissionError::Ordinal { asset: planned.asset.to_string(), ordinal });
+                return Err(NotStorable::Ordinal { asset: planned.asset.to_string(), ordinal });
             }
         }
         Ok(())
@@ -88,17 +88,14 @@ mod tests {
 
     #[test]
     fn a_submission_at_its_limits_is_accepted_and_one_beyond_them_is_told_which() {
-        assert_eq!(run(&"a".repeat(KEY_BYTES_MAX), ORDINAL_MAX).check(), Ok(()));
+        assert_eq!(run(&"a".repeat(KEY_BYTES_MAX), ORDINAL_MAX).check_storable(), Ok(()));
         let mut long_key = run("a", 0);
         long_key.client_key = Some("k".repeat(KEY_BYTES_MAX + 1));
-        assert_eq!(long_key.check(), Err(SubmissionError::ClientKey { bytes: KEY_BYTES_MAX + 1 }));
+        assert_eq!(long_key.check_storable(), Err(NotStorable::ClientKey { bytes: KEY_BYTES_MAX + 1 }));
         let name = "ü".repeat(KEY_BYTES_MAX);
-        let refused = run(&name, 0).check().expect_err("a long name");
+        let refused = run(&name, 0).check_storable().expect_err("a long name");
         assert!(refused.to_string().contains("üüü...\" has 2048 bytes"), "{refused}");
-        let refused = run("a", ORDINAL_MAX + 1).check();
-        assert_eq!(
-            refused,
-            Err(SubmissionError::Ordinal { asset: "a".to_owned(), ordinal: ORDINAL_MAX + 1 })
-        );
+        let refused = run("a", ORDINAL_MAX + 1).check_storable();
+        assert_eq!(refused, Err(NotStorable::Ordinal { asset: "a".to_owned(), ordinal: ORDINAL_MAX + 1 }));
     }
 }

@@ -16,6 +16,10 @@
 //!
 //! The same conformance suite runs against both implementations. Whatever the two databases understand alike is
 //! written once, in `sql`; what they do not (bulk writes, leadership, periods of history) is a module of each.
+//!
+//! Reading order: `contract`, `read`, `leadership` and `error` (what may be asked), `batch` and `live` (what is written and
+//! loaded), `progress`, `retried`, `effects`, `assets`, `committed` (from a batch to rows), `sql` (shared statements), `postgres`,
+//! `sqlite`, `schema`, `address`, `limits`, `text`, `month`.
 
 mod address;
 mod assets;
@@ -45,11 +49,11 @@ pub use batch::{
 pub use contract::{Ledger, LedgerReads};
 pub use error::{CommitError, LedgerError};
 pub use leadership::{Candidate, LeaderInfo, Term};
-pub use limits::SubmissionError;
+pub use limits::NotStorable;
 pub use live::{LiveAsset, LiveRun, LiveState, Spent};
 pub use read::{
     AttemptCursor, AttemptQuery, AuditReport, CursorError, Finding, Materialization, MaterializationQuery,
-    MostSpent, PAGE_ROWS_MAX, Page, PartitionState, RunFilter, RunSummary, StateSink,
+    MostSpent, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, PartitionState, RunFilter, RunSummary, StateSink,
 };
 pub use schema::{PendingMigration, connect, migrate, pending_migrations};
 pub(crate) use sql::{LOST_MESSAGE, failure_kind};

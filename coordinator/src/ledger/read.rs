@@ -12,6 +12,9 @@ use super::{FinalCounts, RunOrigin, RunRecord, RunStatus};
 /// Rows of one page at most, so that no request holds more than a few megabytes.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 
+/// Rows of a page of which nobody said how many it should have.
+pub const PAGE_ROWS_DEFAULT: u32 = 100;
+
 /// Some rows, and where the rest begins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T, C> {
@@ -214,7 +217,8 @@ pub struct AuditReport {
     pub materialized: u64,
     /// Runs that are not terminal.
     pub live_runs: u64,
-    /// Of each asset of a run with attempts that did not succeed: whoever knows its retries compares.
+    /// One entry per asset of a run with attempts that did not succeed; the service compares it with the asset's retries,
+    /// which the ledger does not know.
     pub most_spent: Vec<MostSpent>,
     /// Runs that were not held against their plans, because this program cannot read the definitions that they are
     /// pinned to.

@@ -6,7 +6,7 @@
 //!
 //! That leaves no attempt that a database refuses for what is in it: numbers fit their columns, documents are stored
 //! as text that nobody parses on the way in, and what enters an index has a bounded length. So no result can block
-//! those behind it. What people submit is checked before it is accepted ([`check`](super::RunRecord::check)).
+//! those behind it. What people submit is checked before it is accepted ([`check_storable`](super::RunRecord::check_storable)).
 
 use std::borrow::Cow;
 

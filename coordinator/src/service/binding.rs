@@ -9,11 +9,11 @@ use std::sync::Arc;
 use backstitch_proto::definition::{Asset, Definitions, config};
 use backstitch_proto::mapping::Mapper;
 use backstitch_proto::message::{Executor, Invocation};
-use backstitch_proto::partition::{NoDynamicKeys, PartitionSubset, Partitions, PartitionsDefinition};
+use backstitch_proto::partition::{PartitionSubset, Partitions};
 use chrono::{DateTime, Utc};
 
-use super::command::SubmissionError;
-use super::missing;
+use super::nonexistent;
+use super::submission::SubmissionError;
 use crate::engine::{AssetPlan, PoolUse, RunPlan, Upstream};
 use crate::ledger::{PlannedAsset, RunRecord};
 
@@ -51,7 +51,7 @@ pub fn bind(definitions: &Definitions, record: RunRecord) -> Result<RunPlan, Sub
             retry: asset.retries.clone(),
             priority: asset.priority,
             upstreams,
-            held: missing::held(waiting),
+            held: nonexistent::held(waiting),
         });
     }
     Ok(RunPlan { record, assets })
@@ -152,8 +152,7 @@ pub(super) fn resolve_config(
 }
 
 fn partitions_of(definitions: &Definitions, asset: &str, now: DateTime<Utc>) -> Result<Partitions, String> {
-    let partitions = definitions.partitions_of(asset).unwrap_or(&PartitionsDefinition::Unpartitioned);
-    partitions.resolve(now, &NoDynamicKeys).map_err(|error| error.to_string())
+    definitions.resolve_partitions(asset, now).map_err(|error| error.to_string())
 }
 
 fn fail(problem: String) -> SubmissionError {

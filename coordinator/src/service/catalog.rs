@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstitch_proto::definition::Definitions;
-use backstitch_proto::partition::{NoDynamicKeys, PartitionSubset, Partitions, PartitionsDefinition};
+use backstitch_proto::partition::{PartitionSubset, Partitions};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -33,14 +33,14 @@ pub(super) struct Catalog {
     definitions_json: Arc<str>,
     fingerprint: String,
     assets: BTreeMap<String, AssetStatus>,
-    /// The last look at fewer partitions of an asset than are known.
+    /// The state of one asset at a time before the last look, because the clock stepped back.
     earlier: Option<AssetStatus>,
 }
 
 /// The state of one asset.
 #[derive(Clone, Debug)]
 pub(super) struct AssetStatus {
-    /// The most partitions that existed at any look.
+    /// The largest space of partitions seen so far.
     pub(super) partitions: Partitions,
     pub(super) materialized: PartitionSubset,
     /// Their last task failed, after the last materialization if there is one.
@@ -118,12 +118,14 @@ pub(super) fn changes(batch: &Batch) -> Vec<Change> {
         .attempts
         .iter()
         .filter_map(|attempt| {
-            let materialized = match attempt.result {
+            let materialized = match &attempt.result {
                 AttemptResult::Succeeded => true,
-                AttemptResult::Failed { terminal: true, .. } | AttemptResult::Lost { terminal: true } => {
+                AttemptResult::Failed { .. } | AttemptResult::Lost { .. } if attempt.result.is_terminal() => {
                     false
                 }
-                _ => return None,
+                AttemptResult::Failed { .. } | AttemptResult::Lost { .. } | AttemptResult::Cancelled => {
+                    return None;
+                }
             };
             let (asset, partition_key) = (Arc::clone(&attempt.asset), attempt.partition_key.clone());
             Some(Change { asset, partition_key, materialized })
@@ -216,9 +218,7 @@ impl Catalog {
 
 /// The partitions of an asset that exist at `now`.
 fn resolve(definitions: &Definitions, asset: &str, now: DateTime<Utc>) -> Option<Partitions> {
-    let unpartitioned = PartitionsDefinition::Unpartitioned;
-    let definition = definitions.partitions_of(asset).unwrap_or(&unpartitioned);
-    match definition.resolve(now, &NoDynamicKeys) {
+    match definitions.resolve_partitions(asset, now) {
         Ok(partitions) => Some(partitions),
         Err(error) => {
             warn!(

@@ -14,7 +14,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 /// Time between two echoes.
-const EVERY: Duration = Duration::from_secs(1);
+const ECHO_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sends echoes until it is dropped.
 pub(super) struct Echo {
@@ -31,7 +31,7 @@ impl Echo {
         let id = WorkerId(Uuid::new_v4());
         let publisher = broker.publisher().await?;
         let sending = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(EVERY);
+            let mut ticks = tokio::time::interval(ECHO_INTERVAL);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;

@@ -11,14 +11,15 @@ use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::catalog::{AssetStatus, Catalog};
-use super::command::{Command, Look, PlanPreview, Submission, SubmissionError, Submitted};
+use super::command::{Command, Look};
 use super::pinned::Pinned;
 use super::status::{AssetStatusView, RANGES_MAX};
-use crate::engine::{Engine, RequestError, RunView, WorkerState};
+use super::submission::{PlanPreview, Submission, SubmissionError, Submitted};
+use crate::engine::{Engine, RequestError, RunSnapshot, WorkerState};
 use crate::ledger::{Ledger, RunStatus};
 
-/// Events that a slow listener may be behind before it misses some.
-const PROGRESS_MAX: usize = 1_024;
+/// Ended runs that a slow listener may be behind before it misses some.
+const FINISHED_RUNS_MAX: usize = 1_024;
 
 /// A request was not carried out.
 #[derive(Debug, Error)]
@@ -54,16 +55,13 @@ pub enum HandleError {
     Ledger(#[from] crate::ledger::LedgerError),
 }
 
-/// Something that listeners may want to look at.
+/// A run is terminal, durably.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// A run is terminal, durably.
-    Finished {
-        /// The run.
-        run: RunId,
-        /// How it ended.
-        status: RunStatus,
-    },
+pub struct RunFinished {
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub status: RunStatus,
 }
 
 /// A way to a coordinator. Cheap to clone.
@@ -73,7 +71,7 @@ pub struct Handle {
     ledger: Arc<dyn Ledger>,
     broker: Arc<dyn Broker>,
     definitions: Arc<Definitions>,
-    progress: broadcast::Sender<Progress>,
+    finished_runs: broadcast::Sender<RunFinished>,
     leading: Arc<Mutex<Option<Epoch>>>,
 }
 
@@ -84,8 +82,8 @@ impl Handle {
         broker: Arc<dyn Broker>,
         definitions: Arc<Definitions>,
     ) -> Self {
-        let (progress, _) = broadcast::channel(PROGRESS_MAX);
-        Self { commands, ledger, broker, definitions, progress, leading: Arc::default() }
+        let (finished_runs, _) = broadcast::channel(FINISHED_RUNS_MAX);
+        Self { commands, ledger, broker, definitions, finished_runs, leading: Arc::default() }
     }
 
     /// Accepts a run; returns once it is durable.
@@ -149,7 +147,7 @@ impl Handle {
         self.request(|reply| Command::Reprioritise { run, priority, reply }).await
     }
 
-    /// Changes how many tasks of a live run may be in flight.
+    /// Changes how many tasks of a live run may execute at once.
     ///
     /// # Errors
     /// As for [`Handle::cancel`].
@@ -161,7 +159,7 @@ impl Handle {
     ///
     /// # Errors
     /// When this process does not lead.
-    pub async fn live_run(&self, run: RunId) -> Result<Option<RunView>, HandleError> {
+    pub async fn live_run(&self, run: RunId) -> Result<Option<RunSnapshot>, HandleError> {
         self.look(move |engine| engine.run(run)).await
     }
 
@@ -169,7 +167,7 @@ impl Handle {
     ///
     /// # Errors
     /// When this process does not lead.
-    pub async fn live_runs(&self) -> Result<Vec<RunView>, HandleError> {
+    pub async fn live_runs(&self) -> Result<Vec<RunSnapshot>, HandleError> {
         self.look(|engine| engine.runs().collect()).await
     }
 
@@ -206,9 +204,9 @@ impl Handle {
         self.ask(look, Command::LookUp).await
     }
 
-    /// News, from now on.
-    pub fn progress(&self) -> broadcast::Receiver<Progress> {
-        self.progress.subscribe()
+    /// Runs that finish, from now on.
+    pub fn finished_runs(&self) -> broadcast::Receiver<RunFinished> {
+        self.finished_runs.subscribe()
     }
 
     /// The term in which this process leads, if it does.
@@ -236,9 +234,9 @@ impl Handle {
         *self.leading.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = epoch;
     }
 
-    pub(super) fn progressed(&self, progress: Progress) {
+    pub(super) fn run_finished(&self, finished: RunFinished) {
         // Nobody listening is fine.
-        _ = self.progress.send(progress);
+        _ = self.finished_runs.send(finished);
     }
 
     async fn request<T>(

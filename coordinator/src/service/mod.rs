@@ -15,25 +15,30 @@
 //!
 //! A process is a candidate first ([`Coordinator::run`]), a leader when the ledger says so, and a candidate again
 //! when it was deposed. Nothing survives from one term to the next but the ledger.
+//!
+//! Reading order: `submission`, `command`, `handle` (what is asked); `planning`, `nonexistent`, `binding`, `pinned` (from a
+//! submission or a row to a plan); `leader`, `committer`, `commit_size`, `catalog` (the loop); `intake`, `outbox`, `echo`
+//! (the broker); `status`, `tasks`, `audit`, `retention`, `metrics`, `spans`.
 
 mod audit;
 mod binding;
 mod catalog;
 mod command;
+mod commit_size;
 mod committer;
 mod echo;
 mod handle;
 mod intake;
 mod leader;
 mod metrics;
-mod missing;
+mod nonexistent;
 mod outbox;
 mod pinned;
 mod planning;
 mod retention;
-mod room;
 mod spans;
 mod status;
+mod submission;
 mod tasks;
 
 use std::sync::Arc;
@@ -48,11 +53,14 @@ use tracing::{error, info, warn};
 pub use audit::audit;
 pub use binding::bind;
 pub use catalog::PartitionCounts;
-pub use command::{Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError, Submitted};
-pub use handle::{Handle, HandleError, Progress};
+pub use handle::{Handle, HandleError, RunFinished};
+pub use outbox::UNCONFIRMED_MAX;
 pub use planning::preview;
 pub use retention::KeepHistory;
 pub use status::{AssetStatusView, RANGES_MAX, StatusRange};
+pub use submission::{
+    Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError, Submitted,
+};
 pub use tasks::tasks_of;
 
 use crate::engine;

@@ -25,8 +25,9 @@ use tracing::{error, warn};
 /// Messages that wait to be handed over.
 const CHANNEL: usize = 256;
 
-/// Messages whose confirm is awaited. Past a few thousand a broker gains nothing.
-const UNCONFIRMED_MAX: usize = 4_096;
+/// Messages whose confirm is awaited at once; they are published again when their confirms are lost. Past a few thousand
+/// a broker gains nothing.
+pub const UNCONFIRMED_MAX: usize = 4_096;
 
 /// Pause before a message is published again that the broker refused or lost.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -134,11 +135,11 @@ async fn deliver(
     async move {
         let mut handed_over = first;
         loop {
-            match outcome(handed_over).await {
-                Outcome::Confirmed => return dispatch.map(Receipt::Confirmed),
-                Outcome::Never(why) => return dispatch.map(|id| Receipt::Impossible(id, why)),
-                Outcome::Again if dispatch.is_none() => return None,
-                Outcome::Again => {}
+            match handover(handed_over).await {
+                Handover::Confirmed => return dispatch.map(Receipt::Confirmed),
+                Handover::Never(why) => return dispatch.map(|id| Receipt::Impossible(id, why)),
+                Handover::Again if dispatch.is_none() => return None,
+                Handover::Again => {}
             }
             tokio::select! {
                 () = term.closed() => return None,
@@ -149,7 +150,7 @@ async fn deliver(
     }
 }
 
-enum Outcome {
+enum Handover {
     Confirmed,
     /// Unknown or refused for now.
     Again,
@@ -157,22 +158,22 @@ enum Outcome {
     Never(String),
 }
 
-async fn outcome(handed_over: Result<Confirm, BrokerError>) -> Outcome {
+async fn handover(handed_over: Result<Confirm, BrokerError>) -> Handover {
     match handed_over {
         Ok(confirm) => match confirm.await {
-            Ok(()) => Outcome::Confirmed,
+            Ok(()) => Handover::Confirmed,
             Err(unconfirmed) => {
                 warn!(error = &unconfirmed as &dyn std::error::Error, "publishing again");
-                Outcome::Again
+                Handover::Again
             }
         },
         Err(error @ BrokerError::TooLarge { .. }) => {
             error!(error = &error as &dyn std::error::Error, "a dispatch can never be published");
-            Outcome::Never(with_causes(&error))
+            Handover::Never(with_causes(&error))
         }
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "publishing again");
-            Outcome::Again
+            Handover::Again
         }
     }
 }

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::binding::resolve_config;
 use super::catalog::Catalog;
-use super::command::{Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError};
-use super::missing;
+use super::nonexistent;
+use super::submission::{Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError};
 use crate::engine::RunPlan;
 use crate::ledger::{PlannedAsset, RunOrigin, RunRecord};
 
@@ -148,7 +148,7 @@ fn waits(
     let (mut waits, mut problems) = (Vec::new(), Vec::new());
     for edge in definitions.upstreams(name) {
         let Some(upstream) = catalog.asset_at(edge.upstream.as_str(), now) else { continue };
-        match missing::waits(edge, &upstream.partitions, partitions, targets) {
+        match nonexistent::waits(edge, &upstream.partitions, partitions, targets) {
             Ok(wait) => waits.extend(wait),
             Err(problem) => problems.push(format!("asset \"{name}\", {problem}")),
         }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::ledger::Ledger;
 
 /// How often the leader looks. History goes by whole months, so more often would find nothing.
-const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Days for which the attempts of a run are kept, counted from its submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct KeepHistory {
 /// Removes what is too old, for as long as it is polled. A failure is tried again the next time: nobody waits for it.
 pub(super) async fn keep(ledger: &dyn Ledger, keep: Option<KeepHistory>) -> Infallible {
     let Some(KeepHistory { days }) = keep else { return std::future::pending().await };
-    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut look = tokio::time::interval(PURGE_INTERVAL);
     loop {
         look.tick().await;
         let before = Utc::now() - TimeDelta::days(i64::from(days.get()));

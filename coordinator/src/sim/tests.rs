@@ -67,7 +67,7 @@ fn assert_caught_within(count: u64, invariants: &[&str], mutation: Mutation) {
 }
 
 fn assert_caught_among(count: u64, faults: &Faults, invariants: &[&str], mutation: Mutation) {
-    let options = Options { broken: Some(mutation), ..options() };
+    let options = Options { sabotage: Some(mutation), ..options() };
     let broken = |seed, traced| World::new(seed, *faults, options, traced).play();
     let seeds = Seeds { first: 0, count };
     let played = seeds.play_each(|seed| broken(seed, false), |seed| broken(seed, true), |_| {});

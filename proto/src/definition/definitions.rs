@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
@@ -15,7 +16,10 @@ use super::{
     selection::{Selection, SelectionErrors},
     source,
 };
-use crate::{mapping::PartitionMapping, partition::PartitionsDefinition};
+use crate::{
+    mapping::PartitionMapping,
+    partition::{DefinitionError, NoDynamicKeys, Partitions, PartitionsDefinition},
+};
 
 /// One dependency, with the mapping that was given or inferred.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,6 +168,14 @@ impl Definitions {
     /// How an asset is sliced; none for an unknown asset.
     pub fn partitions_of(&self, name: &str) -> Option<&PartitionsDefinition> {
         Some(partitions_of(&self.project, self.asset(name)?))
+    }
+
+    /// The partitions of an asset that exist at `now`. An unknown asset is taken for an unpartitioned one.
+    ///
+    /// # Errors
+    /// When there are more of them than ordinals can number; whatever does not depend on time was checked before.
+    pub fn resolve_partitions(&self, asset: &str, now: DateTime<Utc>) -> Result<Partitions, DefinitionError> {
+        self.partitions_of(asset).unwrap_or(&PartitionsDefinition::Unpartitioned).resolve(now, &NoDynamicKeys)
     }
 
     /// What an asset depends on, in the order in which that was written.

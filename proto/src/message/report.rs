@@ -96,7 +96,7 @@ pub struct Failure {
     pub retryable: bool,
 }
 
-/// Classes of failure; part of a failure's fingerprint.
+/// Classes of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailureKind {
     /// The program could not be started.
@@ -113,7 +113,7 @@ pub enum FailureKind {
     Panic,
     /// The worker does not know the asset.
     UnknownAsset,
-    /// The worker died or fell silent too often while it ran the task. Given by the coordinator.
+    /// The worker died or fell silent while it ran the task. Given by the coordinator.
     WorkerLost,
 }
 

@@ -13,7 +13,7 @@ pub trait DynamicKeys {
     fn keys(&self, name: &str) -> Option<KeyList>;
 }
 
-/// For definitions that are known to have no dynamic part: every set is empty.
+/// Every set is empty: what is used until keys are stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoDynamicKeys;
 

@@ -10,9 +10,28 @@
 //! 3. [`PartitionSubset`] is a set of ordinals of such a space (`subset`).
 //! 4. `select` and `ranges` are the way in and out for people: text to subset, subset to text.
 //!
+//! Around the definition:
+//! - `keys`: what a key may be, and ordered lists of keys;
+//! - `dynamic`: where the keys of dynamic definitions come from;
+//! - `cells`: which cells of a multi definition exist;
+//! - `shape`: what can be said about keys without knowing the time;
+//! - `written`: fields that are either a text or something bigger;
+//! - `when`: points in time as people write them;
+//! - `error`, `windows_error`: what can be wrong, and why a time key names no partition.
+//!
+//! Around the space:
+//! - `fingerprint`: what decides which ordinal a key has;
+//! - `format`: from a tick to its key, and back;
+//! - `blocks`: consecutive ordinals as selections;
+//! - `lines`: the cells of a product that a subset holds, line by line;
+//! - `stored`: subsets at rest;
+//! - `carried`: cells carried over from one product to another;
+//! - `alike`: windows of two definitions that begin at equal wall times.
+//!
 //! Time is in `sequence`: every cadence is a set of civil days (`days`: `cron` or `calendar`)
 //! times a set of minutes, on the wall clock of a `zone`. What happens when clocks change is decided
-//! there and nowhere else.
+//! there and nowhere else. `civil` has days and wall time as plain numbers, `schedule` the next ticks of a cron
+//! expression.
 //!
 //! Ordinals mean something only together with the space that gave them out. At rest, a subset is
 //! pinned to the [`Fingerprint`] of its space; when the definition has changed it is carried over by key,

@@ -94,8 +94,8 @@ impl Batch {
         (Report { worker, dispatches }, after)
     }
 
-    /// All outcomes of one dispatch share an entry, also when several slots report in turn. Nothing is said of a dispatch
-    /// between them: its start comes before, and what ends it after all.
+    /// All outcomes of a dispatch share one entry, even if other dispatches reported in between. Order holds: `Started`
+    /// comes before all of them, `Returned` after.
     fn add_outcomes(&mut self, id: DispatchId, trace: Option<TraceContext>, mut new: Vec<Outcome>) {
         self.bytes += FIXED_BYTES + new.iter().map(outcome_bytes).sum::<usize>();
         self.outcomes += new.len();

@@ -18,7 +18,7 @@ use super::Shared;
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// Longest wait for a confirm; a heartbeat that old says nothing any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends heartbeats until `closing` is cancelled, and a last one then.
 pub(super) async fn run(shared: Arc<Shared>, publisher: Arc<dyn Publisher>, closing: CancellationToken) {
@@ -60,7 +60,7 @@ async fn beat(shared: &Shared, publisher: &dyn Publisher, sequence: u64) {
         draining: shared.draining.is_cancelled(),
         held,
     };
-    let sent = timeout(PATIENCE, publish(publisher, &heartbeat)).await;
+    let sent = timeout(CONFIRM_TIMEOUT, publish(publisher, &heartbeat)).await;
     match sent {
         Ok(Ok(())) => {
             for id in overdue {

@@ -46,7 +46,7 @@ use crate::options::WorkerOptions;
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
 /// Time for the last reports to be confirmed. Without a broker the leases bring the tasks back.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(10);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause before the broker is asked again at start.
 const START_PAUSE: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ pub(crate) async fn run(
         return Ok(());
     };
     let Lines { reports, heartbeats, control, queues } = lines?;
-    let (sender, news) = mpsc::channel(reporter::QUEUE);
+    let (sender, news) = mpsc::channel(reporter::NEWS_MAX);
     let shared = Arc::new(Shared {
         id: WorkerId(uuid::Uuid::new_v4()),
         slots: Semaphore::new(options.slots as usize),
@@ -128,8 +128,10 @@ pub(crate) async fn run(
     }
     drain(&shared, &intakes).await;
     flushing.cancel();
-    if timeout(FLUSH_PATIENCE, reporter).await.is_err() {
-        warn!("the last reports were not confirmed in time; their leases bring the tasks back");
+    if timeout(FLUSH_TIMEOUT, reporter).await.is_err() {
+        warn!(
+            "the last reports were not confirmed in time: the coordinator runs their tasks again when this worker's lease is over"
+        );
     }
     closing.cancel();
     speaking.wait().await;
@@ -142,7 +144,7 @@ async fn drain(shared: &Shared, intakes: &TaskTracker) {
     shared.draining.cancel();
     shared.changed.notify_one();
     // A broker that is away takes no reports, and whoever waits to make one waits for it: no wait here is without end.
-    if timeout(FLUSH_PATIENCE, intakes.wait()).await.is_err() {
+    if timeout(FLUSH_TIMEOUT, intakes.wait()).await.is_err() {
         warn!("deliveries could not be handed back in time; the broker gives them to others");
     }
     shared.held.close();
@@ -152,8 +154,10 @@ async fn drain(shared: &Shared, intakes: &TaskTracker) {
     shared.table().interrupt();
     if timeout(INTERRUPT_GRACE, shared.held.wait()).await.is_err() {
         shared.hard_stop.cancel();
-        if timeout(FLUSH_PATIENCE, shared.held.wait()).await.is_err() {
-            warn!("tasks could not be handed back in time; their leases bring them back");
+        if timeout(FLUSH_TIMEOUT, shared.held.wait()).await.is_err() {
+            warn!(
+                "tasks could not be handed back in time: the coordinator runs them again when this worker's lease is over"
+            );
         }
     }
 }

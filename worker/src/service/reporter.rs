@@ -27,13 +27,16 @@ use super::batch::{After, Batch, News, pieces};
 use crate::trace;
 
 /// News that wait in front of the reporter. Beyond it slots wait: the reporter's own batch is the buffer.
-pub(super) const QUEUE: usize = 64;
+pub(super) const NEWS_MAX: usize = 64;
 
 /// Reports that may be unconfirmed at once: enough to keep a broker busy that takes a few milliseconds for each.
-const UNCONFIRMED: usize = 8;
+const UNCONFIRMED_MAX: usize = 8;
 
-/// First pause after a failed publication, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// First pause after a failed publication.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Longest pause after failed publications.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Where news are handed in.
 #[derive(Clone, Debug)]
@@ -93,7 +96,7 @@ pub(super) async fn run(
     let mut open = true;
     loop {
         if !batch.is_empty()
-            && (unconfirmed.is_empty() || (batch.is_full() && unconfirmed.len() < UNCONFIRMED))
+            && (unconfirmed.is_empty() || (batch.is_full() && unconfirmed.len() < UNCONFIRMED_MAX))
         {
             let (report, after) = batch.take(shared.id);
             let publisher = Arc::clone(&publisher);
@@ -136,7 +139,7 @@ async fn publish(publisher: &dyn Publisher, report: &Report) -> bool {
         DispatchReport::Outcomes { trace, .. } => *trace,
         _ => None,
     }));
-    let mut pause = BACKOFF.0;
+    let mut pause = PAUSE_MIN;
     loop {
         let outgoing = Outgoing {
             target: Target::Queue(REPORT_QUEUE.to_owned()),
@@ -158,7 +161,7 @@ async fn publish(publisher: &dyn Publisher, report: &Report) -> bool {
             "a report was not confirmed and is sent again"
         );
         sleep(pause).await;
-        pause = (pause * 2).min(BACKOFF.1);
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 

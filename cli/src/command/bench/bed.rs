@@ -22,10 +22,10 @@ use crate::project::Project;
 use crate::source::{self, AttemptsQuery, Leading, Look, Server, leader_of};
 
 /// Time for processes to come up on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause between two looks at whether they have.
-const LOOK: Duration = Duration::from_millis(20);
+const START_POLL: Duration = Duration::from_millis(20);
 
 /// Bytes of a log that an error shows.
 const LOG_TAIL: usize = 2_000;
@@ -86,13 +86,13 @@ impl Bed {
             command.args(["--assets", &plan.assets.to_string(), "--task-ms", &plan.task_ms.to_string()]);
             workers.push(Program::start(&format!("worker {number}"), command, &folder)?);
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         let url = loop {
             if let Some(leader) = leader_of(ledger.as_ref()).await? {
                 break leader.url().to_owned();
             }
             coordinator.check(deadline)?;
-            sleep(LOOK).await;
+            sleep(START_POLL).await;
         };
         let leading = Leading::at(&url)?;
         let mut by_hand = (plan.workers == 0).then(|| ByHand::new(plan, servers));
@@ -111,7 +111,7 @@ impl Bed {
                     .chain([&mut coordinator])
                     .try_for_each(|program| program.check(deadline))?,
             }
-            sleep(LOOK).await;
+            sleep(START_POLL).await;
         }
         let (plan, server) = (plan.clone(), Server::new(&url)?);
         Ok(Self {
@@ -222,7 +222,7 @@ impl Program {
     fn check(&mut self, deadline: Instant) -> Result<()> {
         self.alive()?;
         if Instant::now() > deadline {
-            bail!("{} is not ready after {} s:\n{}", self.name, PATIENCE.as_secs(), self.tail());
+            bail!("{} is not ready after {} s:\n{}", self.name, START_TIMEOUT.as_secs(), self.tail());
         }
         Ok(())
     }

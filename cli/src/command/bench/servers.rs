@@ -25,7 +25,7 @@ use crate::exit::Invalid;
 const AMQP_PORT: u16 = 5672;
 
 /// Longest wait for PostgreSQL: a host that is not there would be waited for for minutes.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Terms are numbered by the minute in which they begin, and two measurements can begin in the same one: so these count
 /// seconds, some weeks of them, above the minutes of this decade and below the largest epoch.
@@ -186,7 +186,7 @@ impl Settings {
 /// A session of our own on the database of `options`.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
     let named = options.clone().application_name("backstitch bench");
-    let connected = timeout(PATIENCE, named.connect()).await;
+    let connected = timeout(CONNECT_TIMEOUT, named.connect()).await;
     let doing = || format!("connecting to PostgreSQL at {}:{}", options.get_host(), options.get_port());
     connected
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))

@@ -18,10 +18,10 @@ use super::usage::{Family, Meter, Usage};
 use crate::source::Look;
 
 /// Pause between two looks at the run: its end is known no later.
-const LOOK: Duration = Duration::from_millis(20);
+const RUN_POLL: Duration = Duration::from_millis(20);
 
 /// Looks at the run between two at everything else.
-const EVERY: u32 = 25;
+const POLLS_PER_SAMPLE: u32 = 25;
 
 /// Time between two processes that show the run.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
@@ -138,7 +138,7 @@ pub(super) async fn follow(
             return Ok((view.status, ended, seen));
         }
         runs_show.push(asked.elapsed());
-        if looks.is_multiple_of(EVERY) {
+        if looks.is_multiple_of(POLLS_PER_SAMPLE) {
             let asked = Instant::now();
             bed.server.partitions(&asset(0)).await?;
             partition_status.push(asked.elapsed());
@@ -151,6 +151,6 @@ pub(super) async fn follow(
             show_at = begin.elapsed() + SHOW_EVERY;
         }
         looks = looks.wrapping_add(1);
-        sleep(LOOK).await;
+        sleep(RUN_POLL).await;
     }
 }

@@ -10,7 +10,7 @@ use crate::display::{OutputArgs, elapsed, instant, number, plural, print, print_
 use crate::exit::Exit;
 use crate::settings::PlaceArgs;
 use crate::source::{self, AttemptsQuery};
-use crate::summary::{Outcome, asset_table, failure_list};
+use crate::summary::{RunWithFailures, asset_table, failure_list};
 
 /// Attempts that `show` lists at most: what a person reads; programs ask the API page by page.
 const ATTEMPTS_MAX: usize = 10_000;
@@ -53,9 +53,9 @@ impl ShowArgs {
                 AttemptsQuery { run: id, failed: !self.attempts, output: self.logs, limit: ATTEMPTS_MAX };
             Listed { attempts: look.attempts(query).await?, run }
         } else {
-            let Outcome { run, failures } = Outcome::of(look.as_ref(), run).await?;
+            let RunWithFailures { run, failures } = RunWithFailures::of(look.as_ref(), run).await?;
             if self.output.json() {
-                print_json(&Outcome { run, failures })?;
+                print_json(&RunWithFailures { run, failures })?;
                 return Ok(Exit::Done);
             }
             print(&facts(&run))?;

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::follow::{OnInterrupt, follow};
 use crate::signals::Signals;
 use crate::source::{self, Leading, Look};
-use crate::summary::Outcome;
+use crate::summary::RunWithFailures;
 
 pub(super) async fn run(args: OneArgs) -> Result<Exit> {
     let look = source::look(&args.place).await?;
@@ -51,7 +51,7 @@ async fn ended(
     interrupted: bool,
 ) -> Result<Exit> {
     let status = run.status;
-    let outcome = Outcome::of(look, run).await?;
+    let outcome = RunWithFailures::of(look, run).await?;
     if output.json() {
         print_json(&outcome)?;
     } else {

@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use backstitch_broker::{Broker, BrokerError, QueueDepth, RabbitMq, dead_letter_queue};
 use backstitch_coordinator::ledger::Ledger;
+use backstitch_coordinator::service::UNCONFIRMED_MAX;
 use backstitch_proto::message::{REPORT_QUEUE, task_queue};
 use serde::Serialize;
 
-/// Messages that a task queue may hold besides one per open dispatch: the coordinator has at most 4,096 messages
-/// unconfirmed, and publishes them again when their confirms are lost.
-const COPIES_MAX: u64 = 4_096;
+/// Messages that a task queue may hold besides one per open dispatch: copies of what the coordinator published again
+/// because confirms were lost.
+const COPIES_MAX: u64 = UNCONFIRMED_MAX as u64;
 
 /// What was found at the broker.
 #[derive(Serialize)]

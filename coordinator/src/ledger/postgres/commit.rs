@@ -32,7 +32,7 @@ pub(super) async fn commit(
     sql::resolve_assets(&mut transaction, &mut asset_ids, batch).await?;
     sql::insert_definitions(&mut transaction, &batch.definitions, &committed.definitions).await?;
     for run in &batch.runs {
-        history::make_room(&mut transaction, run.id).await?;
+        history::ensure_month(&mut transaction, run.id).await?;
         sql::insert_run(&mut transaction, run, &asset_ids).await?;
     }
     rows::insert_dispatches(&mut transaction, &batch.dispatches).await?;

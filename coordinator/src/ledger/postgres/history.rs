@@ -15,7 +15,7 @@ use crate::ledger::month::Month;
 use crate::ledger::sql::postgres as sql;
 
 /// Makes the partition for the month of `run`, unless there is one.
-pub(super) async fn make_room(connection: &mut PgConnection, run: RunId) -> Result<(), LedgerError> {
+pub(super) async fn ensure_month(connection: &mut PgConnection, run: RunId) -> Result<(), LedgerError> {
     const DOING: &str = "making room for a month of history";
     let month = Month::of(run);
     let table = month.table();

@@ -34,8 +34,8 @@ const LOCK: i64 = 0x6261_636b_7374_7463;
 const LEASE: Duration = Duration::from_secs(4);
 /// How often the leader renews.
 const RENEW: Duration = Duration::from_secs(1);
-/// How often a standby looks again while nothing is wrong, at least.
-const LOOK: Duration = Duration::from_millis(100);
+/// Shortest pause between two looks of a standby at the holder of the lock.
+const STANDBY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// How often a new leader tries to get past commits of the last one. Each time it ends those in its way.
 const BEGIN_TRIES: u32 = 5;
 
@@ -104,7 +104,7 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
             return Err(sqlx::Error::Io(forgotten)).doing(DOING);
         }
         let Some(pid) = holder else {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(STANDBY_PAUSE_MIN).await;
             continue;
         };
         let silent = match renewed_seconds_ago {
@@ -119,13 +119,13 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
             }
         };
         if let Some(left) = LEASE.checked_sub(silent).filter(|left| !left.is_zero()) {
-            tokio::time::sleep(left.max(LOOK).min(RENEW)).await;
+            tokio::time::sleep(left.max(STANDBY_PAUSE_MIN).min(RENEW)).await;
             continue;
         }
         tracing::warn!(pid, ?silent, "the leader is silent: ending its session");
         let ended = sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut connection);
         in_time(ANSWER_TIMEOUT, DOING, async { ended.await.doing(DOING) }).await?;
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(STANDBY_PAUSE_MIN).await;
     }
 }
 

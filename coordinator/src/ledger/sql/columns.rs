@@ -97,24 +97,18 @@ pub(in crate::ledger) struct AttemptColumns<'a> {
 
 impl<'a> AttemptColumns<'a> {
     pub(in crate::ledger) fn of(attempt: &'a AttemptRecord, asset_id: i32) -> Self {
-        let (outcome, terminal) = match &attempt.result {
-            AttemptResult::Succeeded => ("succeeded", true),
-            AttemptResult::Failed { terminal, .. } => ("failed", *terminal),
-            AttemptResult::Lost { terminal } => ("lost", *terminal),
-            AttemptResult::Cancelled => ("cancelled", true),
-        };
         Self {
             run: attempt.run.0,
             asset_index: attempt.asset_index.into(),
-            // RunRecord::check lets no ordinal above i32::MAX into a run.
+            // RunRecord::check_storable lets no ordinal above i32::MAX into a run.
             ordinal: attempt.ordinal as i32,
             attempt: attempt.attempt.into(),
             asset_id,
             dispatch: attempt.dispatch.0 as i64,
             started_us: attempt.started_us,
             finished_us: attempt.finished_us,
-            terminal,
-            outcome,
+            terminal: attempt.result.is_terminal(),
+            outcome: attempt.result.outcome(),
             partition_key: storable_key(&attempt.partition_key),
             worker: attempt.worker.map(|worker| worker.0),
             trace_id: attempt.trace_id.as_ref().map(|id| id.as_slice()),

@@ -15,7 +15,7 @@ use super::{Leader, OBSERVE_EVERY, micros};
 use crate::engine::{Effect, Sealed};
 use crate::ledger::{Batch, CommitError};
 use crate::service::catalog::{self, Change};
-use crate::service::handle::Progress;
+use crate::service::handle::RunFinished;
 use crate::service::metrics::BatchSize;
 use crate::service::outbox::Parcel;
 use crate::service::spans::dispatch_span;
@@ -111,8 +111,8 @@ impl Leader<'_> {
         }
         let took = since.elapsed();
         self.metrics.committed(&size, took);
-        self.room.committed(size.attempts, took);
-        self.engine.flow(self.room.flow_tasks());
+        self.commit_size.committed(size.attempts, took);
+        self.engine.set_in_flight_tasks_max(self.commit_size.in_flight_tasks_max());
         if self.gauges_updated.elapsed() >= OBSERVE_EVERY {
             self.observe();
         }
@@ -147,7 +147,7 @@ impl Leader<'_> {
         while let Some(effect) = self.pending_effects.pop_front() {
             if let Effect::Finished { run, status } = effect {
                 info!(%run, ?status, "run finished");
-                self.coordinator.handle.progressed(Progress::Finished { run, status });
+                self.coordinator.handle.run_finished(RunFinished { run, status });
                 continue;
             }
             // The outbox ends only with the term.
@@ -190,8 +190,8 @@ impl Leader<'_> {
 
     /// Lets the commit under way end: a clean stop leaves as little as possible to be done again.
     pub(super) async fn finish(&mut self) -> Result<(), TermError> {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        const LAST_COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+        let deadline = tokio::time::Instant::now() + LAST_COMMIT_TIMEOUT;
         while self.committing.is_some() {
             let Ok(done) = tokio::time::timeout_at(deadline, commit_done(&mut self.committing)).await else {
                 return Ok(());

@@ -26,11 +26,11 @@ use self::clock::Clock;
 use self::commits::{AfterCommit, Committing};
 use super::catalog::{Catalog, Reading};
 use super::command::Command;
+use super::commit_size::CommitSize;
 use super::echo::Echo;
 use super::intake::{Delivered, Intake};
 use super::metrics::Metrics;
 use super::outbox::{self, Parcel, Receipt};
-use super::room::Room;
 use super::spans::record_spans;
 use super::{COMMANDS_MAX, Coordinator, TermError, pinned};
 use crate::engine::{Effect, Engine};
@@ -56,7 +56,7 @@ struct Leader<'a> {
     committing: Option<Committing>,
     /// Effects of what is committed that are not performed yet: of each open dispatch one at most.
     pending_effects: VecDeque<Effect>,
-    room: Room,
+    commit_size: CommitSize,
     metrics: Metrics,
     /// When gauges were brought in step last.
     gauges_updated: Instant,
@@ -94,8 +94,8 @@ pub(super) async fn lead(
     }
 }
 
-/// Whether the ledger knows of no later term: then what speaks of one is older than a ledger that was set back. A ledger
-/// that does not answer counts as a later term: to give up is always safe.
+/// Whether `epoch` is the newest term in the ledger. If so, a message that names a later term is from before the ledger
+/// was set back, and may be taken. A ledger that does not answer counts as no: giving up is always safe.
 async fn is_newest(ledger: Arc<dyn Ledger>, epoch: Epoch) -> bool {
     let leader = ledger.leader().await;
     leader.is_ok_and(|leader| leader.is_some_and(|leader| leader.epoch == epoch))
@@ -108,7 +108,7 @@ async fn room_in(outbox: &mpsc::Sender<Parcel>) {
     }
 }
 
-/// The end of the reading for the catalog; never, if it has been taken in.
+/// Waits until the catalog has been read; for ever if it already was.
 async fn reading_done(reading: &mut Option<AbortOnDropHandle<Reading>>) -> Reading {
     let Some(task) = reading else { return std::future::pending().await };
     let read = task.await;
@@ -159,7 +159,7 @@ impl<'a> Leader<'a> {
             after_commit,
             committing: None,
             pending_effects: VecDeque::new(),
-            room: Room::default(),
+            commit_size: CommitSize::default(),
             metrics,
             gauges_updated: Instant::now(),
             catalog_load: Some(AbortOnDropHandle::new(reading)),
@@ -177,10 +177,10 @@ impl<'a> Leader<'a> {
     }
 
     /// The next commit may hold one more report. Once a user waits for it, it takes no more and stays short.
-    fn has_room(&self) -> bool {
+    fn commit_admits_report(&self) -> bool {
         self.awaiting_commit.is_empty()
             && self.after_commit.replies.is_empty()
-            && self.room.takes(self.engine.pending_attempts(), self.after_commit.bytes)
+            && self.commit_size.admits(self.engine.pending_attempts(), self.after_commit.bytes)
     }
 
     /// Waits for something to happen, and takes it in with what else has arrived. Cancel-safe: a report that never reached
@@ -192,14 +192,14 @@ impl<'a> Leader<'a> {
         // Nothing is decided while a commit is under way; its end is what the loop waits for then.
         let deadline_ms = self.engine.next_deadline_ms().filter(|_| self.committing.is_none());
         let wake = self.clock.at(deadline_ms);
-        let room = self.has_room();
+        let admits_report = self.commit_admits_report();
         tokio::select! {
             committed = commits::commit_done(&mut self.committing) => self.committed(committed)?,
             Some(command) = self.coordinator.commands.recv(), if self.awaiting_catalog.len() + self.awaiting_commit.len() < COMMANDS_MAX => {
                 self.command(command);
             }
             read = reading_done(&mut self.catalog_load) => self.catalog_read(read),
-            Some(delivered) = self.intake.reports.recv(), if room => self.report(delivered).await?,
+            Some(delivered) = self.intake.reports.recv(), if admits_report => self.report(delivered).await?,
             Some(heartbeat) = self.intake.heartbeats.recv() => self.heartbeat(&heartbeat),
             Some(receipt) = self.receipts.recv() => self.on_receipt(receipt),
             () = room_in(&self.outbox), if !self.pending_effects.is_empty() => self.perform(),
@@ -213,7 +213,7 @@ impl<'a> Leader<'a> {
     async fn drain_inputs(&mut self) -> Result<(), TermError> {
         for _ in 0..INPUTS_PER_TURN {
             let mut taken = false;
-            if self.has_room()
+            if self.commit_admits_report()
                 && let Ok(delivered) = self.intake.reports.try_recv()
             {
                 self.report(delivered).await?;
@@ -268,7 +268,7 @@ impl<'a> Leader<'a> {
         match self.echo.sent_ms(heartbeat) {
             Some(sent_ms) => {
                 self.engine.echo(sent_ms);
-                if self.intake.reports.is_empty() && self.has_room() {
+                if self.intake.reports.is_empty() && self.commit_admits_report() {
                     self.engine.intake_is_idle(self.clock.now());
                 }
             }

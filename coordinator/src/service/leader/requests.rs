@@ -5,9 +5,13 @@ use backstitch_proto::partition::PartitionSubset;
 use super::Leader;
 use crate::engine::{Now, RunPlan};
 use crate::service::binding;
-use crate::service::command::{Command, PlanPreview, Reply, Submission, SubmissionError, Submitted};
+use crate::service::command::{Command, Reply};
 use crate::service::handle::HandleError;
 use crate::service::planning::{self, Planned};
+use crate::service::submission::{PlanPreview, Submission, SubmissionError, Submitted};
+
+/// The tag of a run that is a retry of another: the id of that one.
+const RETRY_OF_TAG: &str = "retry_of";
 
 impl Leader<'_> {
     pub(super) fn command(&mut self, command: Command) {
@@ -82,7 +86,7 @@ impl Leader<'_> {
                 .tags
                 .iter()
                 .cloned()
-                .chain([("retry_of".to_owned(), record.id.to_string())])
+                .chain([(RETRY_OF_TAG.to_owned(), record.id.to_string())])
                 .collect(),
             priority: Some(record.priority),
             max_parallel: record.max_parallel,
@@ -102,7 +106,7 @@ impl Leader<'_> {
             return Ok(Submitted { run: None, existing: false, plan: planned.preview });
         }
         let record = planning::record(submission, planned.assets, &self.catalog, now.wall_us);
-        record.check().map_err(|error| {
+        record.check_storable().map_err(|error| {
             HandleError::Submission(SubmissionError { problems: vec![error.to_string()] })
         })?;
         let run = record.id;

@@ -63,7 +63,7 @@ pub struct Asset {
     pub queue: QueueName,
     /// Tasks with a higher priority are dispatched first.
     pub priority: i32,
-    /// Names the logic: partitions made by another version count as stale.
+    /// Names the logic; recorded with each materialization. A change of it makes nothing missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code_version: Option<String>,
     /// How many partitions one invocation may be given at once.

@@ -4,7 +4,7 @@ mod broker;
 mod ledger;
 
 use anyhow::Result;
-use backstitch_proto::partition::{NoDynamicKeys, Partitions};
+use backstitch_proto::partition::Partitions;
 use chrono::Utc;
 use serde::Serialize;
 
@@ -66,7 +66,5 @@ pub(super) async fn measure(
 
 /// The partitions of the assets that were run.
 fn partitions(bed: &Bed) -> Result<Partitions> {
-    let definition = bed.project.definitions.partitions_of(&asset(0));
-    let definition = definition.ok_or_else(|| anyhow::anyhow!("the first asset has no partitions"))?;
-    Ok(definition.resolve(Utc::now(), &NoDynamicKeys)?)
+    Ok(bed.project.definitions.resolve_partitions(&asset(0), Utc::now())?)
 }

@@ -22,7 +22,7 @@ const SUBMISSIONS_MAX: u64 = 1_000;
 const WARM_UP: u64 = 20;
 
 /// Pause between two looks at the run: the figures are this much too high at most.
-const LOOK: Duration = Duration::from_millis(1);
+const POLL: Duration = Duration::from_millis(1);
 
 #[derive(Serialize)]
 struct Figures {
@@ -50,7 +50,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
             if view.status.is_terminal() {
                 break view;
             }
-            sleep(LOOK).await;
+            sleep(POLL).await;
         };
         let took = begin.elapsed();
         ensure!(view.counts.is_some_and(|counts| counts.succeeded == 1), "run {run} did not succeed");

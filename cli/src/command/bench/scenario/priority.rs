@@ -27,13 +27,13 @@ const TASKS: usize = 10;
 const PARTITIONS: &str = "1970-01-01-00:00...1970-01-01-00:09";
 
 /// Time between two small runs.
-const EVERY: Duration = Duration::from_secs(1);
+const SUBMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The large run gets going first.
 const WARM_UP: Duration = Duration::from_secs(3);
 
 /// Time for the last small run to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LAST_RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Serialize)]
 struct Figures {
@@ -65,7 +65,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
         ..Submission::default()
     };
     let (mut runs, mut accepted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval(SUBMIT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while begin.elapsed() < plan.patience {
         ticks.tick().await;
@@ -73,7 +73,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
         let run = bed.server.submit(&submission).await?.run.context("the run is empty")?;
         accepted.push(asked.elapsed());
         while !bed.server.run(run).await?.status.is_terminal() {
-            ensure!(asked.elapsed() < PATIENCE, "run {run} does not end");
+            ensure!(asked.elapsed() < LAST_RUN_TIMEOUT, "run {run} does not end");
             sleep(Duration::from_millis(5)).await;
         }
         ended.push(asked.elapsed());

@@ -1,8 +1,10 @@
 //! What becomes of tasks that need upstream partitions that do not exist: `missing:` of their mapping.
 //!
 //! `error` refuses the submission and names what is missing; `wait` lets the engine hold the tasks until it exists;
-//! `skip` never comes here, because the mapping does not require what it may skip. Whether a partition exists is a
-//! question of definitions and time, not of the ledger: one that exists and was never materialized is not missing.
+//! `skip` never comes here, because the mapping does not require what it may skip.
+//!
+//! Whether a partition exists is a question of definitions and time. Elsewhere (`Filter::Missing`, the status) `missing`
+//! means: exists, and was never materialized.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,7 @@ use backstitch_proto::mapping::{Mapper, MissingPolicy};
 use backstitch_proto::partition::{PartitionSubset, Partitions};
 use chrono::{DateTime, Utc};
 
-use super::command::PlannedWait;
+use super::submission::PlannedWait;
 use crate::engine::Held;
 
 /// Ranges of partitions that a refusal names on either side.

@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-/// Time that one commit should take: some flushes long, so that longer ones are hardly faster; and what is urgent waits
-/// for two of them, beside whatever the disk does meanwhile.
+/// Time that one commit should take. It spans several flushes, so longer commits gain little; an urgent request waits for
+/// two of them.
 const COMMIT_TARGET: Duration = Duration::from_millis(25);
 
 /// Commits' worth of tasks that are kept in flight: those under way, on their way back, executing and on their way out.
@@ -26,39 +26,39 @@ const ATTEMPTS_MAX: f64 = 20_000.0;
 /// that takes longer than its timeout would be tried again for ever.
 const BYTES_MAX: usize = 16 << 20;
 
-/// A commit of fewer attempts says more about the flush than about rows.
-const TELLING: usize = 100;
+/// Commits of fewer attempts are not measured: the flush dominates their time.
+const MEASURED_ATTEMPTS_MIN: usize = 100;
 
 /// Weight of the newest commit: the bound follows a change within some ten commits.
 const WEIGHT: f64 = 0.2;
 
-/// The room for attempts.
+/// The bound of attempts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct CommitSize {
     attempts: f64,
 }
 
-impl Default for Room {
+impl Default for CommitSize {
     fn default() -> Self {
         Self { attempts: 1_000.0 }
     }
 }
 
-impl Room {
+impl CommitSize {
     /// Whether one more report may go into the batch that holds so many attempts, from reports of so many bytes.
-    pub(super) fn takes(self, attempts: usize, bytes: usize) -> bool {
+    pub(super) fn admits(self, attempts: usize, bytes: usize) -> bool {
         (attempts as f64) < self.attempts && bytes < BYTES_MAX
     }
 
-    /// Tasks in flight that keep the ledger busy.
-    pub(super) fn flow_tasks(self) -> u32 {
+    /// Tasks in flight that keep the ledger busy: more would only wait for it.
+    pub(super) fn in_flight_tasks_max(self) -> u32 {
         // Bounded far below u32::MAX.
         (self.attempts * COMMITS_IN_FLIGHT) as u32
     }
 
     /// A commit of so many attempts took this long.
     pub(super) fn committed(&mut self, attempts: usize, took: Duration) {
-        if attempts < TELLING || took.is_zero() {
+        if attempts < MEASURED_ATTEMPTS_MIN || took.is_zero() {
             return;
         }
         let fitting = attempts as f64 * COMMIT_TARGET.as_secs_f64() / took.as_secs_f64();
@@ -71,28 +71,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_room_follows_the_speed_of_the_database_within_its_bounds() {
+    fn the_bound_follows_the_speed_of_the_database_within_its_bounds() {
         let after = |attempts: usize, took: Duration| {
-            let mut room = Room::default();
-            (0..100).for_each(|_| room.committed(attempts, took));
-            room
+            let mut size = CommitSize::default();
+            (0..100).for_each(|_| size.committed(attempts, took));
+            size
         };
         let usual = after(2_000, Duration::from_millis(50));
-        assert!(usual.takes(990, 0) && !usual.takes(1_010, 0));
-        assert!(!after(1_000, Duration::from_secs(60)).takes(260, 0));
-        assert!(!after(100_000, Duration::from_millis(1)).takes(20_000, 0));
+        assert!(usual.admits(990, 0) && !usual.admits(1_010, 0));
+        assert!(!after(1_000, Duration::from_secs(60)).admits(260, 0));
+        assert!(!after(100_000, Duration::from_millis(1)).admits(20_000, 0));
     }
 
     #[test]
     fn a_few_tasks_that_print_a_lot_fill_a_commit() {
-        assert!(Room::default().takes(10, BYTES_MAX - 1));
-        assert!(!Room::default().takes(10, BYTES_MAX));
+        assert!(CommitSize::default().admits(10, BYTES_MAX - 1));
+        assert!(!CommitSize::default().admits(10, BYTES_MAX));
     }
 
     #[test]
     fn small_commits_say_nothing() {
-        let mut room = Room::default();
-        room.committed(1, Duration::from_secs(1));
-        assert!(room.takes(999, 0));
+        let mut size = CommitSize::default();
+        size.committed(1, Duration::from_secs(1));
+        assert!(size.admits(999, 0));
     }
 }
