@@ -42,7 +42,7 @@ pub async fn verify(project: &str, database: &str, broker: &str) -> Result<Value
     verified.await.with_context(|| format!("the last that it said: {last:?}"))?
 }
 
-/// Said of no accident of timing: `tests/run` does not try again what has said it.
+/// What `verify` found, as opposed to what it could not look at yet.
 const BROKEN: &str = "Invariants are violated";
 
 async fn once(arguments: &[&str]) -> Result<Value> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
+use backstitch_tests::shared::skipped;
 use backstitch_tests::wait::wait_for;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
@@ -41,10 +42,7 @@ async fn hand_over(cluster: &mut Cluster) -> Result<()> {
 #[tokio::test]
 async fn coordinators_and_workers_of_two_versions_work_together_through_an_upgrade_and_back() -> Result<()> {
     let Some(released) = std::env::var_os("BACKSTITCH_TEST_RELEASED").map(PathBuf::from) else {
-        eprintln!(
-            "skipped: BACKSTITCH_TEST_RELEASED names no program of another version; tests/run builds one"
-        );
-        return Ok(());
+        return skipped("BACKSTITCH_TEST_RELEASED names no program of another version; tests/run builds one");
     };
     let shape = Shape { workers: 1, ..Shape::default() };
     let mut cluster = Cluster::start(Project::chain(300, "0.1")?, shape).await?;
