@@ -56,6 +56,6 @@ impl Cluster {
     /// # Errors
     /// When it is not.
     pub async fn until_metric(&self, name: &str, at_least: f64) -> Result<()> {
-        wait_for(name, PATIENCE, async || (self.metric(name).await >= at_least).then_some(())).await
+        wait_for(name, PATIENCE, async || (self.metric(name).await? >= at_least).then_some(())).await
     }
 }

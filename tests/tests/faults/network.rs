@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use backstitch_proto::message::task_queue;
 use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
 use backstitch_tests::loss::Loss;
@@ -45,7 +45,7 @@ async fn a_worker_behind_a_dead_line_is_given_up_and_fenced() -> Result<()> {
     // Those that were given up have done their six tasks as well, and want to report them.
     cluster.until_executed(8 + 6).await?;
     for worker in &cluster.workers[..3] {
-        let stale = cluster.metric(STALE).await;
+        let stale = cluster.metric(STALE).await.context("metrics")?;
         worker.to_broker.restore();
         cluster.until_metric(STALE, stale + 2.0).await?;
     }
@@ -144,7 +144,10 @@ async fn slow_lines_and_a_stalled_disk_cost_time_and_no_worker() -> Result<()> {
     pass(Duration::from_secs(3)).await;
     cluster.postgres()?.thaw()?;
     cluster.until_ended(&run).await?;
-    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "slowness was taken for death");
+    ensure!(
+        cluster.metric("backstitch_workers_lost_total").await == Some(0.0),
+        "slowness was taken for death"
+    );
     cluster.finish(&run).await
 }
 
@@ -167,7 +170,7 @@ async fn lines_that_lose_packets_cost_time_and_no_worker() -> Result<()> {
     }
     cluster.until_ended(&run).await?;
     ensure!(
-        cluster.metric("backstitch_workers_lost_total").await == 0.0,
+        cluster.metric("backstitch_workers_lost_total").await == Some(0.0),
         "lost packets were taken for death"
     );
     cluster.finish_each_once(&run).await
