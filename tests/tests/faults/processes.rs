@@ -54,6 +54,44 @@ async fn what_a_killed_worker_was_running_begins_again_within_two_leases() -> Re
     cluster.finish(&run).await
 }
 
+/// F1. The other worker runs what the killed one was running, within two leases, whether it was idle or has short tasks.
+#[tokio::test]
+async fn what_a_killed_worker_was_running_begins_again_on_the_other_one() -> Result<()> {
+    let assets = "  held: {partitions: {kind: static, keys: [p00000, p00001]}, command: [sh, task.sh, gate]}\n  \
+                    short: {partitions: slices, command: [sh, task.sh, sleep, \"0.2\"]}\n";
+    for busy in [false, true] {
+        let shape = Shape { workers: 1, ..Shape::default() };
+        let mut cluster = Cluster::start(Project::new(300, 1, assets)?, shape).await?;
+        let mut runs = vec![cluster.submit_as(json!({ "assets": "held", "filter": "all" })).await?];
+        cluster.until_begun(2).await?;
+        cluster.add_worker().await?;
+        cluster.until_workers(2).await?;
+        if busy {
+            runs.push(cluster.submit_as(json!({ "assets": "short", "filter": "all" })).await?);
+            // Long enough that it is known how long they take, and many go into a dispatch.
+            cluster.until_begun(2 + 20).await?;
+        }
+        let killed_s = Journal::now_s()?;
+        cluster.workers.remove(0).process.kill().await?;
+        let again = wait_for("what was lost to begin again", PATIENCE, async || {
+            let journal = cluster.project.journal().ok()?;
+            (journal.begun_of("held") == 2 + 2).then(|| journal.begun_again_s())
+        });
+        for again_s in again.await? {
+            let after_s = again_s - killed_s;
+            println!("other worker busy: {busy}: a task of the killed one began again after {after_s:.1} s");
+            ensure!(after_s < 2.0 * LEASE_S, "a task of the killed worker began again after {after_s:.1} s");
+        }
+        cluster.project.open_gate()?;
+        for run in &runs {
+            let ended = cluster.until_ended(run).await?;
+            ensure!(ended["status"] == "succeeded", "{ended:#}");
+        }
+        cluster.audit().await?;
+    }
+    Ok(())
+}
+
 /// F1. Its report is committed, and it has not acknowledged its messages: others are given them, and do not run them.
 #[tokio::test]
 async fn a_worker_that_dies_between_report_and_acknowledgement_has_run_its_tasks() -> Result<()> {
