@@ -85,6 +85,12 @@ impl Journal {
         self.0.iter().filter(|line| line.event == Event::Stop && line.run == run).count()
     }
 
+    /// How often an execution has come to its end: a dispatch that is delivered to two workers has two of them.
+    #[must_use]
+    pub fn ends(&self) -> usize {
+        self.0.iter().filter(|line| line.event == Event::End).count()
+    }
+
     /// Executions that have come to their end.
     #[must_use]
     pub fn ended(&self) -> BTreeSet<&Execution> {

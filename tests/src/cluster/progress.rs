@@ -35,7 +35,7 @@ impl Cluster {
     /// When they do not.
     pub async fn until_executed(&self, executions: usize) -> Result<()> {
         wait_for("executions to end", PATIENCE, async || {
-            (self.project.journal().ok()?.ended().len() >= executions).then_some(())
+            (self.project.journal().ok()?.ends() >= executions).then_some(())
         })
         .await
     }
