@@ -227,6 +227,8 @@ async fn a_frozen_leader_that_comes_back_finds_another_and_writes_nothing() -> R
     ensure!(cluster.outcomes().await?.is_empty(), "it was not to commit");
     cluster.coordinators[1].process.line("leading", PATIENCE).await?;
     cluster.coordinators[0].to_ledger.restore();
+    until_no_commit_hangs(&cluster).await?;
+    ensure!(cluster.outcomes().await?.is_empty(), "the commit of a leader of before was done");
     cluster.coordinators[0].process.thaw()?;
     cluster.coordinators[0].process.line("back to standby", PATIENCE).await?;
     cluster.finish_each_once(&run).await
@@ -236,14 +238,26 @@ async fn a_frozen_leader_that_comes_back_finds_another_and_writes_nothing() -> R
 async fn until_a_commit_hangs(cluster: &Cluster) -> Result<()> {
     let mut session = PgConnection::connect(&cluster.database_url()).await?;
     wait_for("a commit that does not go on", PATIENCE, async || {
-        let hanging = sqlx::query(
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
-             AND application_name = 'backstitch writer' AND state = 'idle in transaction' \
-             AND clock_timestamp() - state_change > interval '500 ms'",
-        );
-        hanging.fetch_optional(&mut session).await.ok().flatten().map(drop)
+        (hanging(&mut session).await.ok()? > 0).then_some(())
     })
     .await
+}
+
+/// Waits until the words of every such transaction have come through, or its session is gone.
+async fn until_no_commit_hangs(cluster: &Cluster) -> Result<()> {
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    wait_for("the commit to be done or refused", PATIENCE, async || {
+        (hanging(&mut session).await.ok()? == 0).then_some(())
+    })
+    .await
+}
+
+/// Transactions of leaders that have not gone on for longer than any statement takes.
+async fn hanging(session: &mut PgConnection) -> Result<i64> {
+    let hanging = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND application_name = 'backstitch writer' AND state = 'idle in transaction' \
+        AND clock_timestamp() - state_change > interval '500 ms'";
+    sqlx::query_scalar(hanging).fetch_one(session).await.context("looking for a transaction")
 }
 
 /// F6. What a frozen leader still consumes, nobody else gets, until the broker gives its connection up.
@@ -280,13 +294,14 @@ async fn of_a_hundred_prefetched_tasks_only_the_one_that_kills_workers_is_given_
     const TASKS: u32 = 150;
     let poison = backstitch_tests::cluster::key(42);
     let asset = format!("  a: {{partitions: slices, command: [sh, task.sh, poison, {poison}]}}\n");
-    // The prefetch is two more than the slots.
     let shape = Shape { workers: 1, slots: 98, ..Shape::default() };
     let mut cluster = Cluster::start(Project::new(TASKS, 1, &asset)?, shape).await?;
     let run = cluster.submit().await?;
     // All of them run when it dies for the first time.
     cluster.until_begun(98).await?;
     ensure!(cluster.project.journal()?.ended().is_empty());
+    // And it has been given two more.
+    cluster.until_depth(&task_queue("default"), |depth| depth.unacknowledged == 100).await?;
     cluster.project.open_gate()?;
     let mut deaths = 0;
     let shown = wait_for("the run to end", PATIENCE, async || {
@@ -323,6 +338,7 @@ async fn a_storm_of_terminations_spends_no_attempt_and_loses_no_task() -> Result
     // At last nobody is left.
     for (begun, told) in [(10, 3), (40, 3), (70, 3), (100, 4)] {
         cluster.until_begun(begun).await?;
+        let stopped = cluster.project.journal()?.stopped_of(&run);
         for worker in &mut cluster.workers[..told] {
             worker.process.terminate()?;
         }
@@ -330,6 +346,9 @@ async fn a_storm_of_terminations_spends_no_attempt_and_loses_no_task() -> Result
             let status = worker.process.wait(PATIENCE).await?;
             ensure!(status.success(), "a worker that was told to stop ended with {status}");
         }
+        let interrupted = cluster.project.journal()?.stopped_of(&run) - stopped;
+        println!("{told} workers were told to stop: {interrupted} tasks were interrupted");
+        ensure!(interrupted > 0, "everything ended within the grace: nothing was interrupted");
         ensure!(cluster.replace_ended_workers().await? == told);
     }
     cluster.finish(&run).await?;
