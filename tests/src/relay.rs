@@ -9,6 +9,8 @@
 //!                                       half-open: all stay open, and one side is not heard any more; at once, or from
 //!                                                  certain words of the program on
 //!                                       delay:     everything passes, later
+//!                                       tear:      the next that is said breaks off in the middle of a frame
+//!                                       garble:    the next that is said arrives as something else
 //! ```
 //!
 //! A relay to several servers stands for the service name of a cluster: a new connection goes to the next one that
@@ -36,10 +38,38 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub struct Relay {
     address: SocketAddr,
     network: watch::Sender<Network>,
-    /// Where new connections go.
-    ports: Arc<Mutex<Vec<u16>>>,
-    accepted: Arc<AtomicUsize>,
+    line: Arc<Line>,
     accepting: JoinHandle<()>,
+}
+
+/// What the relay and its connections share.
+#[derive(Debug)]
+struct Line {
+    /// Where new connections go.
+    ports: Mutex<Vec<u16>>,
+    accepted: AtomicUsize,
+    /// What becomes of the next chunk of a side, on whichever connection it comes.
+    next: Mutex<Option<(Side, Harm)>>,
+    /// Chunks that were harmed.
+    harmed: AtomicUsize,
+}
+
+/// What becomes of one chunk.
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    /// So many bytes pass, and never the last; then the connection breaks.
+    Torn(usize),
+    /// None of its bytes arrives as it was.
+    Garbled,
+}
+
+impl Line {
+    /// What is to become of a chunk that `side` has said. The end of a connection is no chunk, and a single byte cannot
+    /// be torn.
+    fn harm(&self, side: Side, bytes: usize) -> Option<Harm> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.take_if(|(of, _)| *of == side && bytes > 1).map(|(_, harm)| harm)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,10 +138,14 @@ impl Relay {
         let address = listener.local_addr().context("opening a relay")?;
         let (network, _) =
             watch::channel(Network { generation: 0, stranded: (0, 0), weather: Weather::Fair });
-        let (ports, accepted) = (Arc::new(Mutex::new(ports)), Arc::new(AtomicUsize::new(0)));
-        let accept = accept(listener, Arc::clone(&ports), network.subscribe(), Arc::clone(&accepted));
-        let accepting = tokio::spawn(accept);
-        Ok(Self { address, network, ports, accepted, accepting })
+        let line = Arc::new(Line {
+            ports: Mutex::new(ports),
+            accepted: AtomicUsize::new(0),
+            next: Mutex::new(None),
+            harmed: AtomicUsize::new(0),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&line), network.subscribe()));
+        Ok(Self { address, network, line, accepting })
     }
 
     /// The port to connect to instead of the server's.
@@ -128,7 +162,7 @@ impl Relay {
 
     /// Leads to `port` on 127.0.0.1 from now on. What is connected stays so, until it is cut.
     pub fn lead_to(&self, port: u16) {
-        *self.ports.lock().unwrap_or_else(PoisonError::into_inner) = vec![port];
+        *self.line.ports.lock().unwrap_or_else(PoisonError::into_inner) = vec![port];
     }
 
     /// Breaks every connection that exists. New ones are fine.
@@ -161,7 +195,7 @@ impl Relay {
     /// Connections that were taken so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::SeqCst)
+        self.line.accepted.load(Ordering::SeqCst)
     }
 
     /// Lets nothing pass that `side` says, while connections stay open and the other side is heard. Followed by
@@ -181,6 +215,27 @@ impl Relay {
         self.network.send_modify(|network| network.weather = Weather::Slow(delay));
     }
 
+    /// Lets `bytes` of the next chunk that `side` says pass, or all but its last byte if there are no more, and breaks
+    /// its connection.
+    pub fn tear(&self, side: Side, bytes: usize) {
+        self.harm_next(Some((side, Harm::Torn(bytes))));
+    }
+
+    /// Puts garbage in the place of the next chunk that `side` says. Its connection stays open.
+    pub fn garble(&self, side: Side) {
+        self.harm_next(Some((side, Harm::Garbled)));
+    }
+
+    /// Chunks that were torn or garbled so far.
+    #[must_use]
+    pub fn harmed(&self) -> usize {
+        self.line.harmed.load(Ordering::SeqCst)
+    }
+
+    fn harm_next(&self, harm: Option<(Side, Harm)>) {
+        *self.line.next.lock().unwrap_or_else(PoisonError::into_inner) = harm;
+    }
+
     /// Breaks every connection with what was held back on it, and lets new ones pass.
     pub fn restore_anew(&self) {
         self.network.send_modify(|network| {
@@ -191,6 +246,7 @@ impl Relay {
 
     /// Lets everything pass again. What was held back passes first.
     pub fn restore(&self) {
+        self.harm_next(None);
         self.network.send_modify(|network| network.weather = Weather::Fair);
     }
 }
@@ -202,28 +258,23 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    ports: Arc<Mutex<Vec<u16>>>,
-    network: watch::Receiver<Network>,
-    accepted: Arc<AtomicUsize>,
-) {
+async fn accept(listener: TcpListener, line: Arc<Line>, network: watch::Receiver<Network>) {
     let mut turn = 0;
     while let Ok((client, _)) = listener.accept().await {
-        let number = accepted.fetch_add(1, Ordering::SeqCst);
-        let mut network = network.clone();
+        let number = line.accepted.fetch_add(1, Ordering::SeqCst);
+        let (line, mut network) = (Arc::clone(&line), network.clone());
         // What was sent before this connection existed does not concern it.
         let now = *network.borrow_and_update();
         if now.weather == Weather::Refusing {
             continue;
         }
-        let mut in_turn = ports.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut in_turn = line.ports.lock().unwrap_or_else(PoisonError::into_inner).clone();
         turn = (turn + 1) % in_turn.len();
         in_turn.rotate_left(turn);
         tokio::spawn(async move {
             for port in in_turn {
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await {
-                    return join(client, server, (now.generation, number), network).await;
+                    return join(client, server, (now.generation, number), &line, network).await;
                 }
             }
             // Servers that are down look like one that hangs up: the client sees its connection end.
@@ -236,6 +287,7 @@ async fn join(
     client: TcpStream,
     server: TcpStream,
     (generation, number): (u64, usize),
+    line: &Line,
     mut network: watch::Receiver<Network>,
 ) {
     let (from_client, to_client) = client.into_split();
@@ -245,13 +297,13 @@ async fn join(
         // First: what was held back when the connection was cut must not slip through.
         biased;
         _ = network.wait_for(|network| network.generation > generation) => {}
-        _ = carry((number, Side::Program), from_client, to_server, passing.clone(), &said) => {}
-        _ = carry((number, Side::Server), from_server, to_client, passing.clone(), &said) => {}
+        _ = carry((number, Side::Program, line), from_client, to_server, passing.clone(), &said) => {}
+        _ = carry((number, Side::Server, line), from_server, to_client, passing.clone(), &said) => {}
     }
 }
 
 async fn carry(
-    (number, side): (usize, Side),
+    (number, side, line): (usize, Side, &Line),
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut network: watch::Receiver<Network>,
@@ -279,7 +331,21 @@ async fn carry(
         if bytes == 0 {
             return Ok(());
         }
+        let harm = line.harm(side, bytes);
+        let bytes = match harm {
+            Some(Harm::Torn(passing)) => passing.min(bytes - 1),
+            _ => bytes,
+        };
+        if let Some(Harm::Garbled) = harm {
+            chunk[..bytes].iter_mut().for_each(|byte| *byte = !*byte);
+        }
         to.write_all(&chunk[..bytes]).await?;
+        if harm.is_some() {
+            line.harmed.fetch_add(1, Ordering::SeqCst);
+        }
+        if let Some(Harm::Torn(_)) = harm {
+            return Ok(());
+        }
     }
 }
 

@@ -167,6 +167,23 @@ async fn a_relay_breaks_slows_and_silences_what_passes() -> Result<()> {
         round_trip(&mut stream).await.context("after a restoration")?;
     }
 
+    for (side, harmed) in [(Side::Program, 1), (Side::Server, 3)] {
+        relay.garble(side);
+        stream.write_all(b"ping").await?;
+        stream.read_exact(&mut answer).await?;
+        assert_eq!(answer, b"ping".map(|byte| !byte), "{side:?}: garbled");
+        round_trip(&mut stream).await.context("after what was garbled")?;
+        relay.tear(side, 3);
+        stream.write_all(b"ping").await?;
+        let mut torn = Vec::new();
+        // Its server may be cut off with something to say, which looks like a reset.
+        _ = stream.read_to_end(&mut torn).await;
+        assert!(torn.is_empty() || torn == b"pin", "{side:?}: {torn:?}");
+        assert_eq!(relay.harmed(), harmed + 1);
+        stream = connect().await?;
+        round_trip(&mut stream).await.context("after what was torn")?;
+    }
+
     relay.refuse();
     assert!(round_trip(&mut stream).await.is_err(), "refused");
     let again = async { round_trip(&mut connect().await?).await };

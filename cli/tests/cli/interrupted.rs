@@ -24,6 +24,7 @@ fn what_a_killed_process_left_undone_is_finished_first() {
     project.wait_for("started");
     running.signal(Signal::SIGKILL);
     running.end();
+    project.run(&["verify"]).expect(1).says("LIVE: 1 live run, and nobody who leads answers");
     project.write("go", "");
     let ended = project
         .run(&["backfill", "slow", "raw"])

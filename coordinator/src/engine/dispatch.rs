@@ -280,6 +280,7 @@ impl Engine {
         self.batch.closed.push(id);
         if let Some(run) = self.runs.get_mut(&open.run) {
             run.open_dispatches -= 1;
+            run.allowed_beyond_bound = run.allowed_beyond_bound.min(run.open_dispatches);
             let plan = &run.assets[open.asset].plan;
             self.suspects.remove(&plan.queue, &open);
             if let Some(in_flight) = self.queues.get_mut(&plan.queue) {

@@ -89,6 +89,33 @@ fn a_run_of_a_higher_class_does_not_wait_for_room_that_a_lower_one_has_taken() {
     assert!(dispatches.iter().all(|dispatch| dispatch.run == run));
 }
 
+#[test]
+fn a_run_over_its_bound_is_a_violation_except_for_what_was_in_flight_when_it_was_lowered() {
+    let mut engine = engine();
+    let plan = plan(1, 0);
+    let run = plan.record.id;
+    engine.submit(plan, "{}".into(), NOW);
+    let mut in_flight = seal(&mut engine).dispatches;
+    assert_eq!(in_flight.len() as u32, SLOTS * WINDOW_PER_SLOT);
+    let over = |engine: &Engine| {
+        let found = engine.violations();
+        assert!(found.iter().all(|found| found.invariant == "LIMIT"), "{found:?}");
+        !found.is_empty()
+    };
+    engine.throttle(run, Some(1)).expect("live");
+    assert!(!over(&engine), "it was in flight before");
+    finish(&mut engine, &in_flight.split_off(2));
+    assert!(seal(&mut engine).dispatches.is_empty() && !over(&engine), "two are still in flight");
+    let unbounded = |engine: &mut Engine, bound| {
+        engine.runs.get_mut(&run).expect("live").record.max_parallel = bound;
+    };
+    // Somebody dispatches one as if there were no bound.
+    unbounded(&mut engine, Some(3));
+    assert_eq!(seal(&mut engine).dispatches.len(), 1);
+    unbounded(&mut engine, Some(1));
+    assert!(over(&engine), "one of three has begun beyond the bound");
+}
+
 /// How many dispatches each run gets while `rounds` windows are filled and finished.
 fn shares(engine: &mut Engine, rounds: u32) -> BTreeMap<RunId, u32> {
     let mut shares = BTreeMap::new();

@@ -81,8 +81,17 @@ impl Engine {
         }
     }
 
-    /// LIMIT: pools and queues are counted right, and no pool is over its limit.
+    /// LIMIT: pools and queues are counted right, and no pool or run is over its limit. Of a run that was throttled, what
+    /// was in flight before may still be.
     fn limit(&self, found: &mut Vec<Violation>) {
+        for (id, run) in &self.runs {
+            let Some(bound) = run.record.max_parallel else { continue };
+            let open = run.open_dispatches;
+            if open > bound.max(run.allowed_beyond_bound) {
+                let what = format!("run {id}: {open} dispatches in flight, of at most {bound}");
+                found.push(violation("LIMIT", what));
+            }
+        }
         let mut pools: BTreeMap<Arc<str>, (u32, u32)> = BTreeMap::new();
         let mut queues: BTreeMap<Arc<str>, u32> = BTreeMap::new();
         for open in self.open_dispatches.values() {

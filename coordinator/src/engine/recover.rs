@@ -53,6 +53,7 @@ impl Engine {
                     // Waiting so far means: neither terminal nor delayed nor in a dispatch.
                     state.waiting -= &state.in_flight;
                 }
+                run.allowed_beyond_bound = run.open_dispatches;
                 run.settle();
                 if run.cancelling {
                     run.cancel_idle();

@@ -38,6 +38,9 @@ pub(super) struct RunState {
     pub(super) dispatched: u64,
     /// Dispatches in flight.
     pub(super) open_dispatches: u32,
+    /// How many there may be although `max_parallel` is lower: those that were in flight when it was lowered, or when
+    /// this leader began, and are still.
+    pub(super) allowed_beyond_bound: u32,
 }
 
 /// The tasks of one asset of a run.
@@ -188,6 +191,7 @@ impl RunState {
             pass: 0,
             dispatched: 0,
             open_dispatches: 0,
+            allowed_beyond_bound: 0,
         }
     }
 

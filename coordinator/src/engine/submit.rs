@@ -95,6 +95,7 @@ impl Engine {
         let run = self.runs.get_mut(&id).ok_or(RequestError::NotLive(id))?;
         if run.record.max_parallel != max_parallel {
             run.record.max_parallel = max_parallel;
+            run.allowed_beyond_bound = run.open_dispatches;
             self.change(id, RunChange::MaxParallel(max_parallel));
         }
         Ok(())

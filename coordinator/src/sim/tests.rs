@@ -1,11 +1,16 @@
 //! The suite plays the histories; and plays them again with broken engines, to see that it can fail.
 
+use std::time::Duration;
+
 use super::world::World;
 use super::*;
 use crate::engine::Mutation;
 
 /// Seeds that a test run plays; `BACKSTITCH_SIM_SEEDS` plays more or less.
 const SEEDS: u64 = 10_000;
+
+/// So many are played in every build; what takes longer is played by nobody.
+const SEEDS_WITHIN: Duration = Duration::from_secs(2 * 60);
 
 /// Seeds without any faults: there is less to find.
 const CALM_SEEDS: u64 = 500;
@@ -32,6 +37,13 @@ fn play_all(count: u64, faults: &Faults) {
         panic!("{failed}\nreplay it with: backstitch chaos --seeds 1 --seed {}", failed.seed);
     }
     assert!(played.tasks > count * 20, "the histories are too small to prove anything");
+    if count <= SEEDS {
+        assert!(
+            played.elapsed < SEEDS_WITHIN,
+            "{count} histories took {:.0} s",
+            played.elapsed.as_secs_f64()
+        );
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{Cluster, Execution, PATIENCE};
 use crate::verify::verify;
-use crate::wait::wait_for;
+use crate::wait::{SOON, wait_for};
 
 impl Cluster {
     /// Heals everything, waits for the run, and audits: all of its tasks succeeded.
@@ -68,7 +68,7 @@ impl Cluster {
 
     /// Nothing is live or on its way, every worker that runs is known, no invariant is violated in the ledger, in the
     /// leader or at the broker, every success in the ledger was executed to its end under the dispatch that the ledger
-    /// names, and nothing began before what it needs had ended.
+    /// names, nothing began before what it needs had ended, and metrics say what the ledger says.
     ///
     /// # Errors
     /// When anything is not as it has to be.
@@ -81,12 +81,38 @@ impl Cluster {
             .fetch_one(&mut session)
             .await?;
         ensure!(live == 0, "{live} runs are still live");
+        self.metrics_are_the_ledger(&mut session).await?;
         let journal = self.project.journal()?;
         let ended = journal.ended();
         for execution in &self.succeeded().await? {
             ensure!(ended.contains(execution), "the ledger has a success that never ran: {execution:?}");
         }
         self.project.edges().iter().try_for_each(|(upstream, downstream)| journal.order(upstream, downstream))
+    }
+
+    /// COUNT: what the leader has counted is in the ledger, and nothing else, if it led from the beginning and never
+    /// lost its term. Counters begin at nothing with each coordinator.
+    async fn metrics_are_the_ledger(&self, session: &mut PgConnection) -> Result<()> {
+        const ENDED: &str = "SELECT COUNT(*) FILTER (WHERE outcome = 'succeeded'), \
+            COUNT(*) FILTER (WHERE terminal AND outcome IN ('failed', 'lost')) FROM attempts";
+        let first = self.coordinators.first().filter(|first| first.process.name() == "coordinator-1");
+        let terms = |output: String| output.lines().filter(|line| line.contains("leading epoch=")).count();
+        let leader = self.leader_says("GET", "/api/leader", None).await.context("who leads")?;
+        if leader["name"] != "coordinator-1" || first.is_none_or(|first| terms(first.process.output()) != 1) {
+            return Ok(());
+        }
+        let (succeeded, failed): (i64, i64) = sqlx::query_as(ENDED).fetch_one(session).await?;
+        let recorded = (succeeded as f64, failed as f64);
+        let mut counted = None;
+        // They are brought up to date every second.
+        let same = wait_for("the metrics to follow", SOON, async || {
+            let succeeded = self.metric("backstitch_tasks_succeeded_total").await?;
+            counted = Some((succeeded, self.metric("backstitch_tasks_failed_total").await?));
+            (counted == Some(recorded)).then_some(())
+        });
+        let same = same.await.is_ok();
+        ensure!(same, "succeeded and failed: {recorded:?} in the ledger, {counted:?} in the metrics");
+        Ok(())
     }
 
     /// `backstitch verify` of ledger, leader and broker, also of a cluster at work.

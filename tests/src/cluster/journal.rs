@@ -85,6 +85,12 @@ impl Journal {
         self.0.iter().filter(|line| line.event == Event::Stop && line.run == run).count()
     }
 
+    /// How often an execution has come to its end: a dispatch that is delivered to two workers has two of them.
+    #[must_use]
+    pub fn ends(&self) -> usize {
+        self.0.iter().filter(|line| line.event == Event::End).count()
+    }
+
     /// Executions that have come to their end.
     #[must_use]
     pub fn ended(&self) -> BTreeSet<&Execution> {
@@ -124,6 +130,21 @@ impl Journal {
             most = most.max(running.len());
         }
         most
+    }
+
+    /// Without what was executed once more after it had come to its end: a copy of a dispatch that came late, when its
+    /// outcome may have been recorded and its place in a pool may have been another's.
+    #[must_use]
+    pub fn without_repetitions(mut self) -> Self {
+        let mut ended = BTreeSet::new();
+        self.0.retain(|line| {
+            let repeats = ended.contains(&line.execution);
+            if line.event == Event::End {
+                ended.insert(line.execution.clone());
+            }
+            !repeats
+        });
+        self
     }
 
     /// ORDER: `downstream` began in no run before the same partition of `upstream` had ended in it, if that was part
@@ -191,6 +212,16 @@ mod tests {
         assert_eq!(journal.most_at_once(|(asset, _, _)| asset == "b"), 1);
         assert_eq!((journal.begun(), journal.begun_of("a"), journal.ended().len()), (3, 2, 1));
         assert_eq!(journal.before("b").map(|before| before.begun()), Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn a_late_copy_of_an_execution_is_a_repetition_and_one_beside_it_is_not() -> Result<()> {
+        let journal =
+            journal("begin a x 1 1 r|begin a x 1 1 r|end a x 1 1 r|begin a y 1 2 r|begin a x 1 1 r")?;
+        assert_eq!(journal.most_at_once(|_| true), 2);
+        let journal = journal.without_repetitions();
+        assert_eq!((journal.begun(), journal.most_at_once(|_| true)), (3, 1));
         Ok(())
     }
 

@@ -369,12 +369,12 @@ impl Cluster {
         .await
     }
 
-    /// The sum of a metric over all coordinators that answer.
-    pub async fn metric(&self, name: &str) -> f64 {
-        let mut sum = 0.0;
+    /// The sum of a metric over all coordinators that answer; absent while none does.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let mut sum = None;
         for coordinator in &self.coordinators {
             if let Ok(text) = ask_text("GET", &format!("{}/metrics", coordinator.url), None).await {
-                sum += metric(&text, name);
+                *sum.get_or_insert(0.0) += metric(&text, name);
             }
         }
         sum

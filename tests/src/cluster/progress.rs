@@ -35,7 +35,7 @@ impl Cluster {
     /// When they do not.
     pub async fn until_executed(&self, executions: usize) -> Result<()> {
         wait_for("executions to end", PATIENCE, async || {
-            (self.project.journal().ok()?.ended().len() >= executions).then_some(())
+            (self.project.journal().ok()?.ends() >= executions).then_some(())
         })
         .await
     }
@@ -56,6 +56,6 @@ impl Cluster {
     /// # Errors
     /// When it is not.
     pub async fn until_metric(&self, name: &str, at_least: f64) -> Result<()> {
-        wait_for(name, PATIENCE, async || (self.metric(name).await >= at_least).then_some(())).await
+        wait_for(name, PATIENCE, async || (self.metric(name).await? >= at_least).then_some(())).await
     }
 }

@@ -56,7 +56,9 @@ impl Cluster {
             last = Some(self.depths().await);
             let depths = last.as_ref()?.as_ref().ok()?;
             let mut of_work = depths.iter().filter(|(name, _)| is_of_work(name));
-            of_work.all(|(_, depth)| depth.is_some_and(|depth| depth.total() == 0)).then_some(())
+            let is_empty = of_work.all(|(_, depth)| depth.is_some_and(|depth| depth.total() == 0));
+            // An answer without it is not of our queues.
+            (depths.contains_key(REPORT_QUEUE) && is_empty).then_some(())
         });
         empty.await.with_context(|| format!("the last that was seen of them: {last:?}"))
     }

@@ -47,7 +47,7 @@ async fn a_blocked_broker_stops_publishing_and_costs_no_running_task() -> Result
     let some = |partitions| json!({ "assets": "*", "partitions": partitions, "filter": "all" });
     let first = cluster.submit_as(some("p00000...p00002")).await?;
     cluster.until_begun(3).await?;
-    ensure!(cluster.metric(BLOCKED).await == 0.0);
+    ensure!(cluster.metric(BLOCKED).await == Some(0.0));
     let (memory, disk) = ("set_vm_memory_high_watermark", "set_disk_free_limit");
 
     cluster.rabbitmq(0)?.ctl([memory, "absolute", "1000000"]).await?;
@@ -77,8 +77,8 @@ async fn a_blocked_broker_stops_publishing_and_costs_no_running_task() -> Result
     }
     cluster.finish(&third).await?;
     ensure!(cluster.project.journal()?.begun() == 3 + 3 + 6, "tasks were run a second time");
-    ensure!(cluster.metric(BLOCKED).await == 0.0, "it is not blocked any more");
-    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0);
+    ensure!(cluster.metric(BLOCKED).await == Some(0.0), "it is not blocked any more");
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == Some(0.0));
     Ok(())
 }
 
@@ -114,7 +114,7 @@ async fn a_broker_with_a_full_disk_loses_nothing_once_there_is_room() -> Result<
     cluster.rabbitmq(0)?.kill().await?;
     cluster.rabbitmq(0)?.restart().await?;
     cluster.until_ended(&run).await?;
-    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "a worker was given up");
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == Some(0.0), "a worker was given up");
     cluster.finish_each_once(&run).await
 }
 
@@ -192,6 +192,6 @@ async fn a_broker_node_that_is_parted_from_the_others_costs_no_running_task() ->
     cluster.until_succeeded(&run, 6).await?;
     cluster.rabbitmq(0)?.reunite().await?;
     cluster.until_workers(3).await?;
-    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "a worker was given up");
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == Some(0.0), "a worker was given up");
     cluster.finish_each_once(&run).await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
-use backstitch_tests::wait::wait_for;
+use backstitch_tests::wait::{pass, wait_for};
 use serde_json::json;
 
 /// F21. Two coordinators, and the one that leads is killed or frozen again and again. The journal of the tasks
@@ -120,10 +120,17 @@ async fn a_run_whose_priority_is_raised_is_the_one_that_goes_on() -> Result<()> 
 /// F20. Each request is answered at once and holds at once, and nothing is stranded.
 #[tokio::test]
 async fn pausing_throttling_and_cancelling_hold_while_workers_die() -> Result<()> {
-    let mut cluster = Cluster::start(Project::chain(150, "0.05")?, Shape::default()).await?;
+    // Three workers of two slots, of whom each executes a dispatch and holds another; a dispatch is a second of work.
+    const ON_THEIR_WAY: usize = 3 * 2 * 2 * 20;
+    // What workers that know of a cancel still begin: nothing; but it takes a moment until they do.
+    const BEFORE_IT_IS_HEARD: usize = 3 * 2 * 5;
+    // Many times what a leader takes to dispatch what is ready.
+    const MOMENT: Duration = Duration::from_secs(3);
+    let mut cluster = Cluster::start(Project::chain(400, "0.05")?, Shape::default()).await?;
     let run = cluster.submit().await?;
     cluster.until_succeeded(&run, 20).await?;
     cluster.change(&run, json!({ "paused": true })).await?;
+    let at_answer = cluster.project.journal()?.begun();
     cluster.workers[0].process.kill().await?;
     cluster.replace_ended_workers().await?;
     wait_for("everything in flight to land", PATIENCE, async || {
@@ -131,8 +138,15 @@ async fn pausing_throttling_and_cancelling_hold_while_workers_die() -> Result<()
     })
     .await?;
     let (at_rest, lines) = (cluster.project.journal()?.begun(), cluster.project.journal()?.len());
-    cluster.change(&run, json!({ "priority": 5, "max_parallel": 1 })).await?;
+    let after = at_rest - at_answer;
+    println!("{after} tasks began after the pause was answered");
+    ensure!(after <= ON_THEIR_WAY, "{after} tasks began after the pause was answered");
+    // That nothing happens is the point.
+    pass(MOMENT).await;
     ensure!(cluster.project.journal()?.begun() == at_rest, "a paused run went on");
+    cluster.change(&run, json!({ "priority": 5, "max_parallel": 1 })).await?;
+    pass(MOMENT).await;
+    ensure!(cluster.project.journal()?.begun() == at_rest, "a paused run went on when it was changed");
 
     cluster.change(&run, json!({ "paused": false })).await?;
     cluster.until_begun(at_rest + 20).await?;
@@ -150,9 +164,16 @@ async fn pausing_throttling_and_cancelling_hold_while_workers_die() -> Result<()
     })
     .await?;
     cluster.cancel(&run).await?;
+    let at_answer = cluster.project.journal()?.begun();
     let ended = tokio::time::timeout(Duration::from_secs(60), cluster.until_ended(&run)).await??;
     ensure!(ended["status"] == "cancelled", "{ended:#}");
+    let at_end = cluster.project.journal()?.begun();
+    let after = at_end - at_answer;
+    println!("{after} tasks began after the cancel was answered");
+    ensure!(after <= BEFORE_IT_IS_HEARD, "{after} tasks began after the cancel was answered");
+    // Once no queue holds a message, nothing can begin any more.
     cluster.audit().await?;
+    ensure!(cluster.project.journal()?.begun() == at_end, "a cancelled run went on after its end");
 
     // What was cancelled can be finished by another run.
     let rest = cluster.submit_as(json!({ "assets": "*" })).await?;

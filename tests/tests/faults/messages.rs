@@ -76,14 +76,14 @@ async fn every_version_that_ever_was_is_understood_by_the_programs_of_today() ->
     // The golden messages are of the third term. A leader leaves what is said of a later term to its successor, so the
     // terms pass until one knows that the golden dispatch is none of its own.
     wait_for("what became of the golden dispatch to be heard", PATIENCE, async || {
-        (cluster.metric("backstitch_outcomes_stale_total").await > 0.0).then_some(())
+        (cluster.metric("backstitch_outcomes_stale_total").await? > 0.0).then_some(())
     })
     .await?;
     for report in versions("report")? {
-        let before = cluster.metric("backstitch_outcomes_stale_total").await;
+        let before = cluster.metric("backstitch_outcomes_stale_total").await.context("metrics")?;
         stranger.send(&queue(REPORT_QUEUE), [report]).await?;
         wait_for("the golden report to be judged", PATIENCE, async || {
-            (cluster.metric("backstitch_outcomes_stale_total").await > before).then_some(())
+            (cluster.metric("backstitch_outcomes_stale_total").await? > before).then_some(())
         })
         .await?;
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use backstitch_proto::message::task_queue;
 use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
 use backstitch_tests::loss::Loss;
@@ -29,6 +29,42 @@ async fn lines_that_break_again_and_again_lose_nothing_and_record_nothing_twice(
     cluster.finish(&run).await
 }
 
+/// F13. What AMQP cannot read, on every line and either way: a frame that breaks off in its head or before its last byte,
+/// and one that arrives as garbage. Whoever reads it gives up the connection, and nothing else.
+#[tokio::test]
+async fn frames_that_are_torn_or_garbled_end_a_connection_and_no_process() -> Result<()> {
+    let harms: [fn(&Relay, Side); 3] = [
+        |line, side| line.tear(side, 3),
+        |line, side| line.tear(side, usize::MAX),
+        |line, side| line.garble(side),
+    ];
+    let mut cluster = Cluster::start(Project::chain(600, "0.1")?, Shape::default()).await?;
+    let run = cluster.submit().await?;
+    cluster.until_succeeded(&run, 1).await?;
+    for (number, harm) in harms.into_iter().enumerate() {
+        for side in [Side::Program, Side::Server] {
+            for line in [&cluster.workers[0].to_broker, &cluster.coordinators[0].to_broker] {
+                let (harmed, connections) = (line.harmed(), line.accepted());
+                harm(line, side);
+                wait_for("a frame to be harmed, and another connection", PATIENCE, async || {
+                    (line.harmed() == harmed + 1 && line.accepted() > connections).then_some(())
+                })
+                .await
+                .with_context(|| format!("harm {number} of what the {side:?} says"))?;
+            }
+        }
+    }
+    let counts = cluster.counts(&run).await.context("counts")?;
+    ensure!(counts["succeeded"].as_u64() < Some(cluster.project.tasks), "the run had ended: {counts}");
+    let workers = cluster.workers.iter_mut().map(|worker| &mut worker.process);
+    for process in workers.chain(cluster.coordinators.iter_mut().map(|coordinator| &mut coordinator.process))
+    {
+        let ended = process.ended();
+        ensure!(ended.is_none(), "{} ended with {ended:?}:\n{}", process.name(), process.output());
+    }
+    cluster.finish(&run).await
+}
+
 /// F7. Workers that cannot be heard lose their leases, whichever direction is dead: one that hears nothing itself is
 /// heard until its connection ends for want of heartbeats. What they did meanwhile is fenced when they are back.
 #[tokio::test]
@@ -45,7 +81,7 @@ async fn a_worker_behind_a_dead_line_is_given_up_and_fenced() -> Result<()> {
     // Those that were given up have done their six tasks as well, and want to report them.
     cluster.until_executed(8 + 6).await?;
     for worker in &cluster.workers[..3] {
-        let stale = cluster.metric(STALE).await;
+        let stale = cluster.metric(STALE).await.context("metrics")?;
         worker.to_broker.restore();
         cluster.until_metric(STALE, stale + 2.0).await?;
     }
@@ -144,7 +180,10 @@ async fn slow_lines_and_a_stalled_disk_cost_time_and_no_worker() -> Result<()> {
     pass(Duration::from_secs(3)).await;
     cluster.postgres()?.thaw()?;
     cluster.until_ended(&run).await?;
-    ensure!(cluster.metric("backstitch_workers_lost_total").await == 0.0, "slowness was taken for death");
+    ensure!(
+        cluster.metric("backstitch_workers_lost_total").await == Some(0.0),
+        "slowness was taken for death"
+    );
     cluster.finish(&run).await
 }
 
@@ -167,7 +206,7 @@ async fn lines_that_lose_packets_cost_time_and_no_worker() -> Result<()> {
     }
     cluster.until_ended(&run).await?;
     ensure!(
-        cluster.metric("backstitch_workers_lost_total").await == 0.0,
+        cluster.metric("backstitch_workers_lost_total").await == Some(0.0),
         "lost packets were taken for death"
     );
     cluster.finish_each_once(&run).await

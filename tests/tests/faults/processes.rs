@@ -28,7 +28,10 @@ async fn workers_killed_at_every_step_lose_nothing_and_make_no_task_fail() -> Re
     ensure!(!outcomes.contains_key("failed"), "a killed worker made tasks fail: {outcomes:?}");
     let begun = cluster.project.journal()?.begun() as u64;
     ensure!(begun > cluster.project.tasks, "those that were killed were doing nothing");
-    ensure!(cluster.metric("backstitch_workers_lost_total").await >= 1.0, "nobody was missed");
+    ensure!(
+        cluster.metric("backstitch_workers_lost_total").await.is_some_and(|lost| lost >= 1.0),
+        "nobody was missed"
+    );
     Ok(())
 }
 
@@ -49,6 +52,44 @@ async fn what_a_killed_worker_was_running_begins_again_within_two_leases() -> Re
     }
     cluster.project.open_gate()?;
     cluster.finish(&run).await
+}
+
+/// F1. The other worker runs what the killed one was running, within two leases, whether it was idle or has short tasks.
+#[tokio::test]
+async fn what_a_killed_worker_was_running_begins_again_on_the_other_one() -> Result<()> {
+    let assets = "  held: {partitions: {kind: static, keys: [p00000, p00001]}, command: [sh, task.sh, gate]}\n  \
+                    short: {partitions: slices, command: [sh, task.sh, sleep, \"0.2\"]}\n";
+    for busy in [false, true] {
+        let shape = Shape { workers: 1, ..Shape::default() };
+        let mut cluster = Cluster::start(Project::new(300, 1, assets)?, shape).await?;
+        let mut runs = vec![cluster.submit_as(json!({ "assets": "held", "filter": "all" })).await?];
+        cluster.until_begun(2).await?;
+        cluster.add_worker().await?;
+        cluster.until_workers(2).await?;
+        if busy {
+            runs.push(cluster.submit_as(json!({ "assets": "short", "filter": "all" })).await?);
+            // Long enough that it is known how long they take, and many go into a dispatch.
+            cluster.until_begun(2 + 20).await?;
+        }
+        let killed_s = Journal::now_s()?;
+        cluster.workers.remove(0).process.kill().await?;
+        let again = wait_for("what was lost to begin again", PATIENCE, async || {
+            let journal = cluster.project.journal().ok()?;
+            (journal.begun_of("held") == 2 + 2).then(|| journal.begun_again_s())
+        });
+        for again_s in again.await? {
+            let after_s = again_s - killed_s;
+            println!("other worker busy: {busy}: a task of the killed one began again after {after_s:.1} s");
+            ensure!(after_s < 2.0 * LEASE_S, "a task of the killed worker began again after {after_s:.1} s");
+        }
+        cluster.project.open_gate()?;
+        for run in &runs {
+            let ended = cluster.until_ended(run).await?;
+            ensure!(ended["status"] == "succeeded", "{ended:#}");
+        }
+        cluster.audit().await?;
+    }
+    Ok(())
 }
 
 /// F1. Its report is committed, and it has not acknowledged its messages: others are given them, and do not run them.
@@ -158,7 +199,7 @@ async fn a_frozen_worker_that_comes_back_after_its_lease_is_fenced_and_counted()
     let (mut cluster, run) = Cluster::start_holding(6, Shape::default()).await?;
     cluster.workers[0].process.freeze()?;
     wait_for("the lease to run out", PATIENCE, async || {
-        (cluster.metric("backstitch_workers_lost_total").await >= 1.0).then_some(())
+        (cluster.metric("backstitch_workers_lost_total").await? >= 1.0).then_some(())
     })
     .await?;
     // The commands of the frozen worker end too; it reports them when it is late.
@@ -166,7 +207,7 @@ async fn a_frozen_worker_that_comes_back_after_its_lease_is_fenced_and_counted()
     cluster.until_succeeded(&run, 6).await?;
     cluster.workers[0].process.thaw()?;
     wait_for("late results to be rejected", PATIENCE, async || {
-        (cluster.metric("backstitch_outcomes_stale_total").await >= 1.0).then_some(())
+        (cluster.metric("backstitch_outcomes_stale_total").await? >= 1.0).then_some(())
     })
     .await?;
     cluster.finish(&run).await?;
@@ -186,6 +227,8 @@ async fn a_frozen_leader_that_comes_back_finds_another_and_writes_nothing() -> R
     ensure!(cluster.outcomes().await?.is_empty(), "it was not to commit");
     cluster.coordinators[1].process.line("leading", PATIENCE).await?;
     cluster.coordinators[0].to_ledger.restore();
+    until_no_commit_hangs(&cluster).await?;
+    ensure!(cluster.outcomes().await?.is_empty(), "the commit of a leader of before was done");
     cluster.coordinators[0].process.thaw()?;
     cluster.coordinators[0].process.line("back to standby", PATIENCE).await?;
     cluster.finish_each_once(&run).await
@@ -195,14 +238,26 @@ async fn a_frozen_leader_that_comes_back_finds_another_and_writes_nothing() -> R
 async fn until_a_commit_hangs(cluster: &Cluster) -> Result<()> {
     let mut session = PgConnection::connect(&cluster.database_url()).await?;
     wait_for("a commit that does not go on", PATIENCE, async || {
-        let hanging = sqlx::query(
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
-             AND application_name = 'backstitch writer' AND state = 'idle in transaction' \
-             AND clock_timestamp() - state_change > interval '500 ms'",
-        );
-        hanging.fetch_optional(&mut session).await.ok().flatten().map(drop)
+        (hanging(&mut session).await.ok()? > 0).then_some(())
     })
     .await
+}
+
+/// Waits until the words of every such transaction have come through, or its session is gone.
+async fn until_no_commit_hangs(cluster: &Cluster) -> Result<()> {
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    wait_for("the commit to be done or refused", PATIENCE, async || {
+        (hanging(&mut session).await.ok()? == 0).then_some(())
+    })
+    .await
+}
+
+/// Transactions of leaders that have not gone on for longer than any statement takes.
+async fn hanging(session: &mut PgConnection) -> Result<i64> {
+    let hanging = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND application_name = 'backstitch writer' AND state = 'idle in transaction' \
+        AND clock_timestamp() - state_change > interval '500 ms'";
+    sqlx::query_scalar(hanging).fetch_one(session).await.context("looking for a transaction")
 }
 
 /// F6. What a frozen leader still consumes, nobody else gets, until the broker gives its connection up.
@@ -239,13 +294,14 @@ async fn of_a_hundred_prefetched_tasks_only_the_one_that_kills_workers_is_given_
     const TASKS: u32 = 150;
     let poison = backstitch_tests::cluster::key(42);
     let asset = format!("  a: {{partitions: slices, command: [sh, task.sh, poison, {poison}]}}\n");
-    // The prefetch is two more than the slots.
     let shape = Shape { workers: 1, slots: 98, ..Shape::default() };
     let mut cluster = Cluster::start(Project::new(TASKS, 1, &asset)?, shape).await?;
     let run = cluster.submit().await?;
     // All of them run when it dies for the first time.
     cluster.until_begun(98).await?;
     ensure!(cluster.project.journal()?.ended().is_empty());
+    // And it has been given two more.
+    cluster.until_depth(&task_queue("default"), |depth| depth.unacknowledged == 100).await?;
     cluster.project.open_gate()?;
     let mut deaths = 0;
     let shown = wait_for("the run to end", PATIENCE, async || {
@@ -282,6 +338,7 @@ async fn a_storm_of_terminations_spends_no_attempt_and_loses_no_task() -> Result
     // At last nobody is left.
     for (begun, told) in [(10, 3), (40, 3), (70, 3), (100, 4)] {
         cluster.until_begun(begun).await?;
+        let stopped = cluster.project.journal()?.stopped_of(&run);
         for worker in &mut cluster.workers[..told] {
             worker.process.terminate()?;
         }
@@ -289,6 +346,9 @@ async fn a_storm_of_terminations_spends_no_attempt_and_loses_no_task() -> Result
             let status = worker.process.wait(PATIENCE).await?;
             ensure!(status.success(), "a worker that was told to stop ended with {status}");
         }
+        let interrupted = cluster.project.journal()?.stopped_of(&run) - stopped;
+        println!("{told} workers were told to stop: {interrupted} tasks were interrupted");
+        ensure!(interrupted > 0, "everything ended within the grace: nothing was interrupted");
         ensure!(cluster.replace_ended_workers().await? == told);
     }
     cluster.finish(&run).await?;

@@ -3,10 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use backstitch_broker::Target;
 use backstitch_proto::message::task_queue;
-use backstitch_tests::cluster::{Cluster, Project, Shape};
+use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
 use backstitch_tests::stranger::Stranger;
+use backstitch_tests::wait::wait_for;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::task::JoinHandle;
 
 /// A copy of some successful attempt of the ended run, which the rest changes and writes back.
 const ANOTHER_ATTEMPT: &str = "CREATE TEMP TABLE another AS SELECT * FROM attempts WHERE run_id = 'ENDED' \
@@ -95,6 +97,22 @@ const CORRUPTIONS: &[(&str, &str)] = &[
 /// What a leader of the seventh term says of itself.
 const LEADER: &str = r#"{"name": "c", "url": "", "epoch": 7, "here": true}"#;
 
+/// Somebody who says that they lead this ledger, in the seventh term, and sees these violations.
+async fn stand_in(database: &str, violations: &'static str) -> Result<JoinHandle<std::io::Result<()>>> {
+    let router = axum::Router::new()
+        .route("/api/leader", axum::routing::get(async || LEADER))
+        .route("/api/violations", axum::routing::get(async move || violations));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let serving = tokio::spawn(axum::serve(listener, router).into_future());
+    let mut session = PgConnection::connect(database).await?;
+    sqlx::query("UPDATE leadership SET epoch = 7, api_address = $1").bind(&url).execute(&mut session).await?;
+    let alive = "UPDATE lease SET epoch = 7, renewed_at = clock_timestamp() + interval '1 hour'";
+    sqlx::query(alive).execute(&mut session).await?;
+    session.close().await?;
+    Ok(serving)
+}
+
 #[tokio::test]
 async fn verify_finds_every_kind_of_damage_and_nothing_in_a_sound_ledger() -> Result<()> {
     let mut cluster =
@@ -112,6 +130,7 @@ async fn verify_finds_every_kind_of_damage_and_nothing_in_a_sound_ledger() -> Re
         worker.process.kill().await?;
     }
     let sound = cluster.database_url();
+    let serving = stand_in(&sound, "[]").await?;
     cluster.run(&["verify", "--database-url", &sound]).await.context("of the sound ledger")?;
 
     let (server, name) = sound.rsplit_once('/').context("a URL with a database")?;
@@ -130,11 +149,12 @@ async fn verify_finds_every_kind_of_damage_and_nothing_in_a_sound_ledger() -> Re
         let said = refused.with_context(|| format!("nothing was found after: {corruption}"))?.to_string();
         ensure!(said.contains("exit status: 1") && said.contains(finding), "{corruption}: {said}");
     }
+    serving.abort();
     Ok(())
 }
 
 #[tokio::test]
-async fn verify_says_what_the_leader_sees_and_when_it_could_not_ask() -> Result<()> {
+async fn verify_says_what_the_leader_sees_and_finds_live_runs_without_one() -> Result<()> {
     let mut cluster =
         Cluster::start(Project::chain(1, "0.01")?, Shape { workers: 0, ..Shape::default() }).await?;
     let database = cluster.database_url();
@@ -146,18 +166,27 @@ async fn verify_says_what_the_leader_sees_and_when_it_could_not_ask() -> Result<
     ensure!(said.contains("does not answer, or leads no more: not looked at"), "{said}");
     ensure!(said.contains("What was looked at holds."), "{said}");
 
-    // Somebody who says that they lead the term of the ledger, and that all is not well.
-    let router = axum::Router::new().route("/api/leader", axum::routing::get(async || LEADER)).route(
-        "/api/violations",
-        axum::routing::get(async || r#"["LIMIT: pool p: 3 of 2 slots are taken"]"#),
-    );
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let serving = tokio::spawn(axum::serve(listener, router).into_future());
-    let mut session = PgConnection::connect(&database).await?;
-    sqlx::query("UPDATE leadership SET epoch = 7, api_address = $1").bind(&url).execute(&mut session).await?;
-    let alive = "UPDATE lease SET epoch = 7, renewed_at = clock_timestamp() + interval '1 hour'";
-    sqlx::query(alive).execute(&mut session).await?;
+    cluster.add_coordinator().await?;
+    let run = cluster.submit().await?;
+    let said = cluster.run(&arguments).await?;
+    ensure!(said.contains("All invariants hold."), "{said}");
+    cluster.coordinators.remove(0).process.kill().await?;
+    let said = cluster.run(&arguments).await.err().context("nothing was found")?.to_string();
+    let silent = "LIVE: 1 live run, and nobody who leads answers";
+    ensure!(said.contains("exit status: 1") && said.contains(silent), "{said}");
+    // From when on its lease is over, the ledger names nobody.
+    let unled = wait_for("the lease of leadership to run out", PATIENCE, async || {
+        let said = cluster.run(&arguments).await.unwrap_or_else(|error| error.to_string());
+        said.contains("leader: nobody leads").then_some(said)
+    });
+    let said = unled.await?;
+    ensure!(said.contains("exit status: 1") && said.contains(silent), "{said}");
+    cluster.add_coordinator().await?;
+    cluster.add_worker().await?;
+    cluster.finish(&run).await?;
+    cluster.coordinators.remove(0).process.kill().await?;
+
+    let serving = stand_in(&database, r#"["LIMIT: pool p: 3 of 2 slots are taken"]"#).await?;
     let said = cluster.run(&arguments).await.err().context("nothing was found")?.to_string();
     serving.abort();
     ensure!(

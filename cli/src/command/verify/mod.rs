@@ -38,6 +38,8 @@ struct Verified {
     leader: Option<Vec<String>>,
     /// Where the last leader that the ledger names was reached, if it does not answer or leads no more.
     silent_leader: Option<String>,
+    /// Live runs that should have a leader, of whom nothing is heard.
+    unattended_runs: u64,
     /// What waits at the broker; absent where none is named, or where the ledger is not at hand.
     broker: Option<BrokerReport>,
 }
@@ -49,18 +51,28 @@ impl VerifyArgs {
                 ledger: None,
                 leader: Some(Leading::at(&url)?.ask.violations().await?),
                 silent_leader: None,
+                unattended_runs: 0,
                 broker: None,
             },
             Place::Database(address) => {
                 let ledger = source::open(&address).await?;
                 let mut verified = audit(ledger.as_ref()).await?;
+                // Coordinators are services: one of them leads at any time.
+                verified.expect_a_leader();
                 if let Some(url) = self.broker.broker(&self.place.project)? {
                     verified.broker = Some(broker::audit(&url, &self.queues()?, ledger.as_ref()).await?);
                 }
                 verified
             }
-            // The embedded broker lives and dies with its process.
-            Place::Own => audit(source::own(&self.place).await?.as_ref()).await?,
+            // The embedded broker lives and dies with its process, and a run may wait for the next one; but one that
+            // says that it leads has to answer.
+            Place::Own => {
+                let mut verified = audit(source::own(&self.place).await?.as_ref()).await?;
+                if verified.silent_leader.is_some() {
+                    verified.expect_a_leader();
+                }
+                verified
+            }
         };
         if self.output.json() {
             print_json(&verified)?;
@@ -91,13 +103,21 @@ async fn audit(ledger: &dyn Ledger) -> Result<Verified> {
         ledger: Some(report),
         leader,
         silent_leader: named.map(|leader| leader.api_address),
+        unattended_runs: 0,
         broker: None,
     })
 }
 
 impl Verified {
+    /// LIVE: runs that are live have a leader who answers.
+    fn expect_a_leader(&mut self) {
+        let live_runs = self.ledger.as_ref().map_or(0, |report| report.live_runs);
+        self.unattended_runs = if self.leader.is_none() { live_runs } else { 0 };
+    }
+
     fn holds(&self) -> bool {
-        self.ledger.as_ref().is_none_or(|report| report.findings.is_empty())
+        self.unattended_runs == 0
+            && self.ledger.as_ref().is_none_or(|report| report.findings.is_empty())
             && self.leader.as_ref().is_none_or(Vec::is_empty)
             && self.broker.as_ref().is_none_or(|report| report.findings.is_empty())
     }
@@ -134,6 +154,13 @@ impl Verified {
                 lines.push(format!("leader: {url} does not answer, or leads no more: not looked at"));
             }
             (None, None) => lines.push("leader: nobody leads".to_owned()),
+        }
+        if self.unattended_runs != 0 {
+            lines.push(format!(
+                "LIVE: {}, and nobody who leads answers: start a coordinator (`backstitch backfill` on the ledger of a \
+                 project), or verify again if one just takes over",
+                plural(self.unattended_runs, "live run")
+            ));
         }
         if let Some(report) = &self.broker {
             lines.extend(report.findings.iter().cloned());

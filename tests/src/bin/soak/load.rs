@@ -46,12 +46,17 @@ pub(super) fn project() -> Result<Project> {
     Ok(project)
 }
 
-/// What was submitted.
+/// What people ask for of a live run.
+const REQUESTS: [&str; 5] = ["cancel", "pause", "resume", "reprioritise", "throttle"];
+
+/// What was submitted, and what else was asked for.
 #[derive(Default)]
 pub(super) struct Load {
     live: Vec<String>,
     submitted: usize,
     ended: usize,
+    /// Requests that a leader took.
+    taken: [usize; REQUESTS.len()],
 }
 
 impl Load {
@@ -72,15 +77,34 @@ impl Load {
         }
         let Some(run) = self.live.choose(rng) else { return Ok(()) };
         let path = format!("/api/runs/{run}");
+        // That which was taken least, so that a short soak has all of them.
+        let asked = (0..REQUESTS.len()).min_by_key(|request| self.taken[*request]).unwrap_or(0);
         // A refusal is fine: the run may have ended, and the leader may be somebody else by now.
-        _ = match rng.random_range(0..5) {
-            0 => cluster.leader_says("POST", &format!("{path}/cancel"), None).await,
-            1 => cluster.leader_says("PATCH", &path, Some(&json!({ "paused": true }))).await,
-            2 => cluster.leader_says("PATCH", &path, Some(&json!({ "paused": false }))).await,
-            3 => cluster.leader_says("PATCH", &path, Some(&json!({ "priority": 7 }))).await,
-            _ => cluster.leader_says("PATCH", &path, Some(&json!({ "max_parallel": 2 }))).await,
+        let change = match REQUESTS[asked] {
+            "pause" => Some(json!({ "paused": true })),
+            "resume" => Some(json!({ "paused": false })),
+            "reprioritise" => Some(json!({ "priority": 7 })),
+            "throttle" => Some(json!({ "max_parallel": 2 })),
+            _ => None,
         };
+        let answer = match change {
+            Some(change) => cluster.leader_says("PATCH", &path, Some(&change)).await,
+            None => cluster.leader_says("POST", &format!("{path}/cancel"), None).await,
+        };
+        self.taken[asked] += usize::from(answer.is_some());
         Ok(())
+    }
+
+    /// How often each request was taken, for people.
+    pub(super) fn summary(&self) -> String {
+        let kinds = REQUESTS.iter().zip(self.taken).map(|(kind, taken)| format!("{kind} {taken}"));
+        kinds.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Kinds of requests that no leader ever took.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let kinds = REQUESTS.iter().zip(self.taken);
+        kinds.filter(|(_, taken)| *taken == 0).map(|(kind, _)| *kind).collect()
     }
 
     /// Each selection in turn, so that a short soak has all of them.
@@ -133,7 +157,12 @@ pub(super) async fn check(cluster: &Cluster) -> Result<()> {
     let (journal, succeeded) = (cluster.project.journal()?, cluster.succeeded().await?);
     let counts = |execution: &Execution| execution.0 == "pooled" && succeeded.contains(execution);
     let most = journal.most_at_once(counts);
-    ensure!(most <= POOL, "{most} tasks of a pool of {POOL} ran at the same instant");
+    // Whether late copies, which strangers put back, are what there was too much of.
+    let first = journal.without_repetitions().most_at_once(counts);
+    ensure!(
+        most <= POOL,
+        "{most} tasks of a pool of {POOL} ran at the same instant, {first} without what had come to its end before"
+    );
     ensure!(most > 0, "nothing of the pool ever succeeded");
     let outcomes = cluster.outcomes().await?;
     for outcome in ["succeeded", "failed"] {

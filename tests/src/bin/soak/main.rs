@@ -82,12 +82,14 @@ async fn soak(time: Duration, seed: u64) -> Result<()> {
     }
     println!("soak: heal, quiesce, audit");
     cluster.heal()?;
+    let (asked, never_asked) = (load.summary(), load.missing());
     let ended = load.end(&mut cluster).await?;
     cluster.audit().await?;
     load::check(&cluster).await?;
-    println!("soak: {}", bag.summary());
+    println!("soak: {}; {asked}", bag.summary());
     let missing = bag.missing();
     ensure!(missing.is_empty(), "never made: {missing:?}");
+    ensure!(never_asked.is_empty(), "never taken by a leader: {never_asked:?}");
     let outcomes = cluster.outcomes().await?;
     println!("soak: {steps} faults, {ended} runs, attempts {outcomes:?}, seed {seed}: all invariants hold");
     Ok(())
