@@ -12,7 +12,7 @@ use backstitch_proto::id::{DispatchId, RunId};
 use super::open_dispatch::{Holder, OpenDispatch};
 use super::{Engine, Now};
 
-/// The time within which a worker lists what it has got, milliseconds: three heartbeats.
+/// The time within which a worker lists what it has got, milliseconds: a heartbeat, and half of one for its way.
 const CLAIMED_MS: u64 = 3_000;
 
 impl Engine {
