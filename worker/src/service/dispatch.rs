@@ -81,7 +81,7 @@ async fn live(
         slot = shared.slots.acquire() => slot,
         // Long tasks are in front of it, and another worker may be idle.
         () = sleep(SLOT_WAIT_MAX.min(shared.options.ack_after)) => {
-            shared.fullness.hand_back(&shared.slots);
+            shared.fullness.note_full(&shared.slots);
             return shared.reporter.returned(dispatch.id, ReturnReason::NotStarted).await;
         }
     };
@@ -101,7 +101,7 @@ async fn live(
     // Once for the whole dispatch: to enter a span costs as much as a task that does nothing.
     execute(shared, dispatch, stop, context).instrument(span).await;
     drop(slot);
-    shared.fullness.slot_is_free();
+    shared.fullness.note_free_slot();
     shared.pace.observe(begin.elapsed());
     shared.changed.notify_one();
 }

@@ -11,16 +11,16 @@ pub(crate) struct Fullness(watch::Sender<bool>);
 
 impl Fullness {
     /// A dispatch has waited for a slot in vain.
-    pub(crate) fn hand_back(&self, slots: &Semaphore) {
+    pub(crate) fn note_full(&self, slots: &Semaphore) {
         self.0.send_replace(true);
         // One that became free at this moment has said so already, and nobody would say it again.
         if slots.available_permits() > 0 {
-            self.slot_is_free();
+            self.note_free_slot();
         }
     }
 
     /// A slot was given back.
-    pub(crate) fn slot_is_free(&self) {
+    pub(crate) fn note_free_slot(&self) {
         self.0.send_if_modified(std::mem::take);
     }
 
