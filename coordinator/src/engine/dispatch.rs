@@ -201,7 +201,7 @@ impl Engine {
         let ready: u64 =
             run.assets.iter().filter(|other| other.plan.queue == *queue).map(|other| other.ready.len()).sum();
         let share = ready.div_ceil(u64::from(self.fleet.slots(queue).max(1)));
-        // No more than 2^32, as the larger bound.
+        // The smaller of the two is a u32.
         let tasks = share.min(u64::from(self.tasks_per_dispatch(state))).max(1) as u32;
         let batch_size = state.plan.invocation.batch_size.clamp(1, self.options.dispatch_max_tasks);
         u64::from(tasks.next_multiple_of(batch_size).min(self.options.dispatch_max_tasks))
