@@ -127,7 +127,7 @@ async fn a_worker_that_dies_between_effect_and_report_leaves_its_tasks_to_run_ag
     Ok(())
 }
 
-/// F2. A coordinator dies at each step of a dispatch: decided, published, recorded, acknowledged.
+/// F2. A coordinator dies at each step of a dispatch: decided, published, confirmed, recorded, acknowledged.
 #[tokio::test]
 async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Result<()> {
     let shape = Shape { coordinators: 2, ..Shape::default() };
@@ -153,12 +153,22 @@ async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Re
     replace_leader(&mut cluster).await?;
     let_end(&cluster, &run).await?;
 
-    // Results are committed, and not one of their reports is acknowledged.
+    // They are confirmed, and the ledger does not hear of it.
+    cluster.coordinators[0].to_broker.half_open(Side::Server);
     let run = cluster.submit().await?;
     cluster.until_begun(3 * 6).await?;
+    cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
+    cluster.coordinators[0].to_broker.restore();
+    until_the_mark_of_a_confirm_hangs(&cluster).await?;
+    replace_leader(&mut cluster).await?;
+    let_end(&cluster, &run).await?;
+
+    // Results are committed, and not one of their reports is acknowledged.
+    let run = cluster.submit().await?;
+    cluster.until_begun(4 * 6).await?;
     cluster.coordinators[0].to_broker.half_open(Side::Program);
     cluster.project.open_gate()?;
-    cluster.until_recorded(3 * 6).await?;
+    cluster.until_recorded(4 * 6).await?;
     let reports = cluster.depth(REPORT_QUEUE).await?;
     ensure!(reports.unacknowledged > 0, "they were not to be acknowledged: {reports:?}");
     replace_leader(&mut cluster).await?;
@@ -167,13 +177,31 @@ async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Re
 
     // A commit is done, and the leader does not hear of it.
     let run = cluster.submit().await?;
-    cluster.until_begun(4 * 6).await?;
+    cluster.until_begun(5 * 6).await?;
     cluster.coordinators[0].to_ledger.half_open_from(Side::Server, "COMMIT");
     cluster.project.open_gate()?;
-    cluster.until_recorded(3 * 6 + 1).await?;
+    cluster.until_recorded(4 * 6 + 1).await?;
     replace_leader(&mut cluster).await?;
     cluster.finish(&run).await?;
-    ensure!(cluster.project.journal()?.begun() == 4 * 6, "tasks were run a second time");
+    ensure!(cluster.project.journal()?.begun() == 5 * 6, "tasks were run a second time");
+    Ok(())
+}
+
+/// Waits until the leader has written that dispatches are confirmed, in a transaction that it cannot commit.
+async fn until_the_mark_of_a_confirm_hangs(cluster: &Cluster) -> Result<()> {
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    let hanging = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND state = 'idle in transaction' AND query LIKE 'UPDATE confirmations%'";
+    wait_for("a mark that is not committed", PATIENCE, async || {
+        let hanging: i64 = sqlx::query_scalar(hanging).fetch_one(&mut session).await.ok()?;
+        (hanging > 0).then_some(())
+    })
+    .await?;
+    let unmarked: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM dispatches WHERE id > (SELECT through FROM confirmations)")
+            .fetch_one(&mut session)
+            .await?;
+    ensure!(unmarked >= 6, "the ledger has the mark: {unmarked} dispatches are without");
     Ok(())
 }
 
