@@ -106,8 +106,9 @@ pub trait Consumer: Send {
     /// dropped.
     async fn next(&mut self) -> Option<Delivery>;
 
-    /// Stops new deliveries. What was prefetched and not yet seen goes back to the queue.
-    async fn cancel(&mut self);
+    /// Stops new deliveries, and hands out what was prefetched and not yet seen: at most the prefetch window. What of it
+    /// is dropped goes back to the queue, and will come as redelivered although nobody has seen it.
+    async fn cancel(&mut self) -> Vec<Delivery>;
 }
 
 /// Whether messages can flow.

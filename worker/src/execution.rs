@@ -45,6 +45,15 @@ pub(crate) struct Executors {
 }
 
 impl Executors {
+    /// Tasks of `dispatch` that are executed together at most. A function of one partition is called for each by itself,
+    /// whatever the asset allows: so each outcome is reported at once, and the rest can be handed back in between.
+    pub(crate) fn batch_size(&self, dispatch: &Dispatch) -> usize {
+        match dispatch.invocation.executor {
+            Executor::Native if self.native.takes_one(&dispatch.asset) => 1,
+            _ => dispatch.invocation.batch_size.max(1) as usize,
+        }
+    }
+
     /// Executes the tasks. Never panics and never fails: whatever goes wrong is an outcome.
     pub(crate) async fn execute(&self, mut execution: Execution<'_>) -> Executed {
         match &execution.dispatch.invocation.executor {

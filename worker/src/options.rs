@@ -21,7 +21,7 @@ pub struct WorkerOptions {
     /// Time between two heartbeats; the lease that they renew must be several times as long. Default: 2 s.
     pub heartbeat_interval: Duration,
     /// A delivery is held unacknowledged for this long at most: a dispatch that runs by then is protected by its
-    /// lease alone, one that still waits for a slot is handed back, as it is after 10 s anyway. Default: 60 s, far below
+    /// lease alone, one that still waits for a slot is handed back, as it is after 5 s anyway. Default: 60 s, far below
     /// the 30 minutes after which RabbitMQ closes the channel of a consumer that does not acknowledge.
     pub ack_after: Duration,
     /// Time for running executions to finish after the worker was told to stop. Default: 30 s.

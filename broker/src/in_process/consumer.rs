@@ -76,9 +76,10 @@ impl Consumer for InProcessConsumer {
         }
     }
 
-    async fn cancel(&mut self) {
-        // Nothing is prefetched ahead of `next`, so nothing has to go back.
+    async fn cancel(&mut self) -> Vec<Delivery> {
         self.stop();
+        // Nothing is prefetched ahead of `next`.
+        Vec::new()
     }
 }
 

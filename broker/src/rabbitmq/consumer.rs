@@ -131,7 +131,7 @@ impl RabbitConsumer {
             |open: &mut Open| open.deliveries.all_decided() && matches!(self.source, Source::Queue { .. });
         // While deliveries are undecided a second channel would double the prefetch window.
         if let Some(open) = self.current.take_if(idle) {
-            open.stop_detached().await;
+            drop(open.stop_detached().await);
         }
     }
 }
@@ -190,10 +190,11 @@ impl Consumer for RabbitConsumer {
         None
     }
 
-    async fn cancel(&mut self) {
+    async fn cancel(&mut self) -> Vec<Delivery> {
         self.cancelled = true;
-        if let Some(open) = self.take_open() {
-            open.stop_detached().await;
+        match self.take_open() {
+            Some(open) => open.stop_detached().await,
+            None => Vec::new(),
         }
     }
 }
@@ -202,7 +203,7 @@ impl Drop for RabbitConsumer {
     fn drop(&mut self) {
         // Without a runtime the process is ending, and the broker takes everything back by itself.
         if let (Some(open), Ok(runtime)) = (self.take_open(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(open.stop());
+            runtime.spawn(async { drop(open.stop().await) });
         }
     }
 }
@@ -248,21 +249,28 @@ impl Open {
     }
 
     /// The same as [`stop`](Self::stop), which goes on when the caller gives up waiting.
-    async fn stop_detached(self) {
+    async fn stop_detached(self) -> Vec<Delivery> {
         // The error would be a panic of the task, which the runtime has reported.
-        let _ = tokio::spawn(self.stop()).await;
+        tokio::spawn(self.stop()).await.unwrap_or_default()
     }
 
-    /// Ends the consumer and gives back what it had not seen. What was handed out can still be decided.
-    async fn stop(mut self) {
+    /// Ends the consumer, and hands out what nobody has asked for yet. What was handed out can still be decided; what is
+    /// dropped undecided goes back.
+    async fn stop(mut self) -> Vec<Delivery> {
+        let mut unseen = Vec::new();
         let cancelled =
             self.deliveries.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
         if let Ok(Ok(())) = timeout(CANCEL_TIMEOUT, cancelled).await {
             // The broker's answer comes after its last delivery: the stream holds all there will be, and then ends.
             while let Some(Ok(message)) = self.stream.next().await {
-                let _ = self.deliveries.give_back(message.delivery_tag);
+                let delivery = self.deliver(message);
+                // One that is too large goes back, for a consumer that dead-letters it.
+                if delivery.body.len() <= MESSAGE_BYTES_MAX {
+                    unseen.push(delivery);
+                }
             }
         }
+        unseen
     }
 }
 

@@ -49,8 +49,8 @@ impl Deliveries {
         self.undecided().is_empty()
     }
 
-    /// Gives back a delivery that was never handed out.
-    pub(super) fn give_back(&self, tag: u64) -> Acked {
+    /// Gives a delivery back to the queue.
+    fn give_back(&self, tag: u64) -> Acked {
         let options = BasicNackOptions { requeue: true, multiple: false };
         send(self.channel.basic_nack(tag, options))
     }

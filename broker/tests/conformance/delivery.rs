@@ -146,11 +146,13 @@ pub(crate) async fn a_consumer_holds_no_more_than_its_prefetch(world: World) -> 
     Ok(())
 }
 
-pub(crate) async fn a_cancelled_consumer_hands_back_what_it_had_not_seen(world: World) -> Result<()> {
+pub(crate) async fn a_cancelled_consumer_hands_out_what_it_had_not_seen(world: World) -> Result<()> {
     world.send(["0", "1", "2", "3"]).await?;
     let mut first = world.consumer().await?;
     let held = next(&mut first).await?;
-    first.cancel().await;
+    let unseen = first.cancel().await;
+    assert!(unseen.iter().all(|delivery| !delivery.redelivered), "nobody has seen them: {unseen:?}");
+    drop(unseen);
     assert!(soon(first.next()).await?.is_none());
     let mut second = world.consumer().await?;
     let mut rest: [String; 3] = take(&mut second).await?;

@@ -42,7 +42,7 @@ conformance! {
         an_acker_dropped_undecided_gives_its_message_back,
         acknowledging_many_leaves_out_the_ones_in_between,
         a_consumer_holds_no_more_than_its_prefetch,
-        a_cancelled_consumer_hands_back_what_it_had_not_seen,
+        a_cancelled_consumer_hands_out_what_it_had_not_seen,
         a_dropped_consumer_hands_back_what_it_had_not_seen,
         dropped_confirms_cost_no_message,
         closing_ends_consumers_and_publishers;

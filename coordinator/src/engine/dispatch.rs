@@ -13,12 +13,13 @@
 //!   so the number of running tasks is never larger, at any instant.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use backstitch_proto::id::{DispatchId, RunId};
 use backstitch_proto::partition::PartitionSubset;
 
+use super::candidates::Candidates;
 use super::mutation::Mutation;
 use super::open_dispatch::{Holder, OpenDispatch};
 use super::retry::PROBATION_LOSSES;
@@ -89,20 +90,24 @@ impl Engine {
         }
         let mut classes = self.open_by_class();
         self.class_pass.retain(|class, _| classes.contains_key(class));
-        let mut queue: BinaryHeap<Reverse<Rank>> = self.runs.values().map(|run| Reverse(rank(run))).collect();
+        let mut queue: BTreeMap<Rank, Option<Candidates>> =
+            self.runs.values().filter(|run| self.may_send(run)).map(|run| (rank(run), None)).collect();
         let mut decided = 0;
         while decided < DECISIONS_MAX
-            && let Some(Reverse((Reverse(class), _, id))) = queue.pop()
+            && let Some(((Reverse(class), _, id), candidates)) = queue.pop_first()
         {
-            // Windows only fill up here: a run that has nothing to send, or no room for it, is not looked at again.
+            let Some(run) = self.runs.get(&id) else { continue };
             let of_class = classes.range(class..).map(|(_, open)| open).sum();
-            let Some(asset) = self.runs.get(&id).and_then(|run| self.choose_asset(run, of_class, now)) else {
-                continue;
-            };
-            self.dispatch_next(id, asset, now);
+            let mut candidates = candidates.unwrap_or_else(|| self.candidates(run, of_class, now));
+            // Windows only fill up here: a run that has nothing to send, or no room for it, is not looked at again.
+            let Some(asset) = self.choose(run, &mut candidates, of_class) else { continue };
+            self.dispatch_next(id, asset, &mut candidates, now);
             decided += 1;
             *classes.entry(class).or_default() += 1;
-            queue.extend(self.runs.get(&id).map(|run| Reverse(rank(run))));
+            if let Some(run) = self.runs.get(&id).filter(|run| self.may_send(run)) {
+                self.give_back(run, &mut candidates, asset, now);
+                queue.insert(rank(run), Some(candidates));
+            }
         }
     }
 
@@ -120,23 +125,16 @@ impl Engine {
         classes
     }
 
-    fn choose_asset(&self, run: &RunState, of_class: u32, now: Now) -> Option<usize> {
+    /// Neither the user nor the run's own bound forbids it.
+    fn may_send(&self, run: &RunState) -> bool {
         let bound = run.record.max_parallel.unwrap_or(u32::MAX);
         let paused = run.paused && !self.is_sabotaged(Mutation::PauseIgnored);
-        if paused || run.cancelling || run.open_dispatches >= bound {
-            return None;
-        }
-        run.assets
-            .iter()
-            .enumerate()
-            .filter(|(_, state)| self.has_ready(state) && self.window_has_room(state, of_class))
-            .max_by_key(|(index, state)| (state.plan.priority, self.is_due(state, now), *index))
-            .map(|(index, _)| index)
+        !paused && !run.cancelling && run.open_dispatches < bound
     }
 
     /// A whole dispatch is ready, or enough time has passed since the last one.
-    fn is_due(&self, state: &AssetState, now: Now) -> bool {
-        state.ready.len() >= u64::from(self.tasks_per_dispatch(state))
+    pub(super) fn is_due(&self, state: &AssetState, now: Now) -> bool {
+        state.ready.len() >= self.in_whole_calls(state, self.tasks_per_dispatch(state))
             || state.dispatched_ms.is_none_or(|dispatched| now.mono_ms >= dispatched + LINGER_MS)
     }
 
@@ -146,7 +144,7 @@ impl Engine {
         self.pace.get(&state.plan.name).map_or(1, |pace| pace.tasks_per_dispatch(slots, &self.options))
     }
 
-    fn has_ready(&self, state: &AssetState) -> bool {
+    pub(super) fn has_ready(&self, state: &AssetState) -> bool {
         let withheld = self.withheld(state);
         // A part of what is ready.
         withheld.len() < state.ready.len()
@@ -173,7 +171,7 @@ impl Engine {
     ///
     /// What lower classes have in flight does not keep a run out of the window, or it would wait until the ledger has
     /// the outcome of one of theirs. So the broker holds a window for each class at most.
-    fn window_has_room(&self, state: &AssetState, of_class: u32) -> bool {
+    pub(super) fn window_has_room(&self, state: &AssetState, of_class: u32) -> bool {
         let slots = self.fleet.slots(&state.plan.queue);
         let in_flight = self.queues.get(&state.plan.queue).copied().unwrap_or(0);
         let window = slots.saturating_mul(self.window_per_slot(state, slots));
@@ -194,23 +192,26 @@ impl Engine {
         (covering as u32).min(flowing).clamp(WINDOW_PER_SLOT, WINDOW_PER_SLOT_MAX)
     }
 
-    /// Tasks of an asset that the next dispatch carries at most: near the end of the run a share for every slot.
-    fn tasks_max(&self, run: &RunState, asset: usize) -> u64 {
-        let state = &run.assets[asset];
-        let queue = &state.plan.queue;
-        let ready: u64 =
-            run.assets.iter().filter(|other| other.plan.queue == *queue).map(|other| other.ready.len()).sum();
-        let share = ready.div_ceil(u64::from(self.fleet.slots(queue).max(1)));
+    /// Tasks of an asset that the next dispatch carries at most: near the end of the run, of which so many tasks are
+    /// `ready` for the same workers, a share for every slot.
+    fn tasks_max(&self, state: &AssetState, ready: u64) -> u64 {
+        let share = ready.div_ceil(u64::from(self.fleet.slots(&state.plan.queue).max(1)));
         // The smaller of the two is a u32.
         let tasks = share.min(u64::from(self.tasks_per_dispatch(state))).max(1) as u32;
+        self.in_whole_calls(state, tasks)
+    }
+
+    /// `tasks`, rounded up so that each call of the asset gets as many as it takes.
+    fn in_whole_calls(&self, state: &AssetState, tasks: u32) -> u64 {
         let batch_size = state.plan.invocation.batch_size.clamp(1, self.options.dispatch_max_tasks);
         u64::from(tasks.next_multiple_of(batch_size).min(self.options.dispatch_max_tasks))
     }
 
     /// Packs ready tasks into a dispatch and sends it on its way.
-    fn dispatch_next(&mut self, run_id: RunId, asset: usize, now: Now) {
-        let Some(run) = self.runs.get(&run_id) else { return };
-        let (withheld, tasks_max) = (self.withheld(&run.assets[asset]), self.tasks_max(run, asset));
+    fn dispatch_next(&mut self, run_id: RunId, asset: usize, candidates: &mut Candidates, now: Now) {
+        let Some(state) = self.runs.get(&run_id).map(|run| &run.assets[asset]) else { return };
+        let withheld = self.withheld(state);
+        let tasks_max = self.tasks_max(state, candidates.ready(&state.plan.queue));
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let state = &mut run.assets[asset];
         state.dispatched_ms = Some(now.mono_ms);
@@ -218,6 +219,7 @@ impl Engine {
         let tasks = pack(state, tasks_max);
         state.ready |= &withheld;
         state.in_flight |= &tasks;
+        candidates.take(&state.plan.queue, tasks.len());
         let Some(first) = tasks.first() else { return };
         let announce_start = state.suspects.contains(first);
         let attempt = state.attempts.get(first) + 1;

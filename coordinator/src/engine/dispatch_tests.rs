@@ -251,3 +251,45 @@ fn less_than_a_whole_dispatch_waits_while_others_can_go_but_not_for_long() {
         assert_eq!((dispatches[0].asset_index, dispatches[0].ordinals.len()), (asset, tasks));
     }
 }
+
+#[test]
+fn a_call_that_is_not_full_waits_like_a_dispatch_that_is_not_whole() {
+    let mut engine = engine();
+    engine.set_in_flight_tasks_max(200);
+    for (name, mean_us) in [("first", 1.0), ("second", 2_000_000.0)] {
+        engine.pace.insert(name.into(), Pace { mean_us });
+    }
+    let mut plan = plan_of(1, 0, &["first", "second"]);
+    plan.record.max_parallel = Some(2);
+    Arc::make_mut(&mut plan.assets[1].invocation).batch_size = 100;
+    let run = plan.record.id;
+    engine.submit(plan, "{}".into(), NOW);
+    let mut open = seal(&mut engine).dispatches;
+    open[0].ordinals = open[0].ordinals.take_first(60);
+    finish(&mut engine, &open[..1]);
+    let second = &mut engine.runs.get_mut(&run).expect("live").assets[1];
+    assert_eq!(second.ready.len(), 60, "one of them would be a dispatch, if calls took one");
+    second.dispatched_ms = Some(NOW.mono_ms);
+    engine.throttle(run, Some(3)).expect("live");
+    let next: Vec<u16> = seal(&mut engine).dispatches.iter().map(|dispatch| dispatch.asset_index).collect();
+    assert_eq!(next, [0]);
+}
+
+#[test]
+fn near_the_end_of_a_run_every_slot_gets_a_share_of_all_that_is_ready() {
+    let mut engine = engine();
+    let names = ["first", "second", "third"];
+    for name in names {
+        engine.pace.insert(name.into(), Pace { mean_us: 1.0 });
+    }
+    let mut plan = plan_of(1, 0, &names);
+    for (asset, tasks) in [(0, 10), (1, 2), (2, 4)] {
+        plan.assets[asset].upstreams.clear();
+        plan.record.assets[asset].targets = PartitionSubset::from_range(0..tasks);
+    }
+    engine.submit(plan, "{}".into(), NOW);
+    let dispatches = seal(&mut engine).dispatches;
+    let sent: Vec<_> = dispatches.iter().map(|sent| (sent.asset_index, sent.ordinals.len())).collect();
+    // Of 16 tasks one slot gets 8, and the assets that are furthest downstream go first.
+    assert_eq!(sent, [(2, 4), (1, 2), (0, 5), (0, 3), (0, 1), (0, 1)]);
+}

@@ -13,11 +13,12 @@
 //! - guess. A message that was delivered twice, a worker that fell silent, a result that comes late: each has one
 //!   rule ([`lease`], [`report`]), and the fence is always the dispatch id.
 //!
-//! Reading order: [`plan`], [`run`], [`dispatch`] (with [`suspects`]), [`report`], [`lease`] (with [`lease_clock`] and [`unlisted`]),
+//! Reading order: [`plan`], [`run`], [`dispatch`] (with [`candidates`] and [`suspects`]), [`report`], [`lease`] (with [`lease_clock`] and [`unlisted`]),
 //! [`recover`] (with [`in_doubt`] and [`watermark`]), [`hold`] and [`delay`] (tasks that wait for a time), [`cancelled`],
 //! [`invariant`]; [`mutation`] is how tests break it.
 
 mod cancelled;
+mod candidates;
 mod delay;
 mod dispatch;
 mod effect;

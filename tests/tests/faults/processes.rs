@@ -54,22 +54,32 @@ async fn what_a_killed_worker_was_running_begins_again_within_two_leases() -> Re
     cluster.finish(&run).await
 }
 
-/// F1. The other worker runs what the killed one was running, within two leases, whether it was idle or has short tasks.
+/// F1. Another worker runs what the killed one was running, within two leases, whether it is idle or has short tasks, or
+/// is idle while the slots of a third are taken for long, which may get the tasks first.
 #[tokio::test]
-async fn what_a_killed_worker_was_running_begins_again_on_the_other_one() -> Result<()> {
+async fn what_a_killed_worker_was_running_begins_again_on_another_one() -> Result<()> {
     let assets = "  held: {partitions: {kind: static, keys: [p00000, p00001]}, command: [sh, task.sh, gate]}\n  \
+                    long: {partitions: {kind: static, keys: [p00000, p00001]}, command: [sh, task.sh, gate]}\n  \
                     short: {partitions: slices, command: [sh, task.sh, sleep, \"0.2\"]}\n";
-    for busy in [false, true] {
+    for beside in [None, Some("short"), Some("long")] {
         let shape = Shape { workers: 1, ..Shape::default() };
         let mut cluster = Cluster::start(Project::new(300, 1, assets)?, shape).await?;
         let mut runs = vec![cluster.submit_as(json!({ "assets": "held", "filter": "all" })).await?];
         cluster.until_begun(2).await?;
         cluster.add_worker().await?;
         cluster.until_workers(2).await?;
-        if busy {
-            runs.push(cluster.submit_as(json!({ "assets": "short", "filter": "all" })).await?);
+        if let Some(asset) = beside {
+            runs.push(cluster.submit_as(json!({ "assets": asset, "filter": "all" })).await?);
+        }
+        match beside {
             // Long enough that it is known how long they take, and many go into a dispatch.
-            cluster.until_begun(2 + 20).await?;
+            Some("short") => cluster.until_begun(2 + 20).await?,
+            Some(_) => {
+                cluster.until_begun(2 + 2).await?;
+                cluster.add_worker().await?;
+                cluster.until_workers(3).await?;
+            }
+            None => {}
         }
         let killed_s = Journal::now_s()?;
         cluster.workers.remove(0).process.kill().await?;
@@ -79,7 +89,7 @@ async fn what_a_killed_worker_was_running_begins_again_on_the_other_one() -> Res
         });
         for again_s in again.await? {
             let after_s = again_s - killed_s;
-            println!("other worker busy: {busy}: a task of the killed one began again after {after_s:.1} s");
+            println!("beside {beside:?}: a task of the killed worker began again after {after_s:.1} s");
             ensure!(after_s < 2.0 * LEASE_S, "a task of the killed worker began again after {after_s:.1} s");
         }
         cluster.project.open_gate()?;

@@ -49,6 +49,11 @@ impl Registry {
         self.0.insert(asset, Function::Batch(Box::new(call)));
     }
 
+    /// Whether the function of `asset` takes one partition.
+    pub(crate) fn takes_one(&self, asset: &str) -> bool {
+        matches!(self.get(asset), Some(Function::One(_)))
+    }
+
     pub(super) fn get(&self, asset: &str) -> Option<&Function> {
         self.0.get(asset)
     }

@@ -32,8 +32,9 @@ use crate::native::panic_message;
 use crate::stop::{Stop, StopSignal};
 use crate::trace::DispatchSpan;
 
-/// How long a dispatch waits here for a slot; then it is handed back, for whoever is idle.
-const SLOT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a dispatch waits here for a slot; then it is handed back, for whoever is idle. Far less than a lease: a task
+/// whose worker died has waited for one already.
+const SLOT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long a dispatch goes on to its next task. It was packed to take a second: its tasks are not as short as those
 /// before them, and what is left is handed back, to be packed anew and shared with other slots.
@@ -81,7 +82,7 @@ async fn live(
         slot = shared.slots.acquire() => slot,
         // Long tasks are in front of it, and another worker may be idle.
         () = sleep(SLOT_WAIT_MAX.min(shared.options.ack_after)) => {
-            shared.fullness.note_full(&shared.slots);
+            shared.full.send_replace(());
             return shared.reporter.returned(dispatch.id, ReturnReason::NotStarted).await;
         }
     };
@@ -101,7 +102,6 @@ async fn live(
     // Once for the whole dispatch: to enter a span costs as much as a task that does nothing.
     execute(shared, dispatch, stop, context).instrument(span).await;
     drop(slot);
-    shared.fullness.note_free_slot();
     shared.pace.observe(begin.elapsed());
     shared.changed.notify_one();
 }
@@ -112,7 +112,7 @@ async fn execute(
     stop: &mut StopSignal,
     trace: Option<TraceContext>,
 ) {
-    let size = (dispatch.invocation.batch_size as usize).max(1);
+    let size = shared.executors.batch_size(dispatch);
     let begin = Instant::now();
     let mut first = 0;
     for tasks in dispatch.tasks.chunks(size) {

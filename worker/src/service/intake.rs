@@ -24,12 +24,12 @@ pub(super) async fn run(
 ) {
     // A second consumer, for as long as dispatches are short: the prefetch of one cannot be changed.
     let mut extra: Option<Box<dyn Consumer>> = None;
-    let mut full = shared.fullness.watch();
+    let mut full = shared.full.subscribe();
     loop {
         let delivery = tokio::select! {
             () = shared.draining.cancelled() => break,
-            () = async { drop(full.wait_for(|full| *full).await) } => {
-                cancel(consumer, extra.take()).await;
+            Ok(()) = full.changed() => {
+                cancel(&shared, consumer, extra.take()).await;
                 match consume_again(&shared, &*broker, &queue, &mut full).await {
                     Some(again) => consumer = again,
                     None => return,
@@ -50,32 +50,40 @@ pub(super) async fn run(
                 }
             }
             Some(consumer) if shared.pace.is_long() => {
-                consumer.cancel().await;
+                for delivery in consumer.cancel().await {
+                    receive(&shared, delivery).await;
+                }
                 extra = None;
             }
             Some(_) => {}
         }
     }
-    cancel(consumer, extra).await;
+    cancel(&shared, consumer, extra).await;
 }
 
-async fn cancel(mut consumer: Box<dyn Consumer>, extra: Option<Box<dyn Consumer>>) {
-    consumer.cancel().await;
-    if let Some(mut extra) = extra {
-        extra.cancel().await;
+/// Ends consumers. What the broker had sent already is taken in all the same: given back as it is, it would come to another
+/// worker as something that somebody may be executing.
+async fn cancel(shared: &Arc<Shared>, consumer: Box<dyn Consumer>, extra: Option<Box<dyn Consumer>>) {
+    for mut consumer in std::iter::once(consumer).chain(extra) {
+        for delivery in consumer.cancel().await {
+            receive(shared, delivery).await;
+        }
     }
 }
 
-/// A consumer, once a slot is free. `None`: the worker drains, or the broker was closed.
+/// A consumer, once a slot is free and nobody here waits for it: what waited would be kept from idle workers, and a few
+/// milliseconds to ask the broker again are nothing beside tasks that take that long. `None`: the worker drains, or the broker was closed.
 async fn consume_again(
     shared: &Shared,
     broker: &dyn Broker,
     queue: &str,
-    full: &mut watch::Receiver<bool>,
+    full: &mut watch::Receiver<()>,
 ) -> Option<Box<dyn Consumer>> {
     let consuming = async {
-        // An error would mean that the worker is gone.
-        full.wait_for(|full| !*full).await.ok()?;
+        // Slots go to whoever waits longest, so those that are held come first. An error would mean that the worker is gone.
+        drop(shared.slots.acquire().await.ok()?);
+        // What was said before is over.
+        full.mark_unchanged();
         loop {
             match broker.consume(queue, prefetch(&shared.options)).await {
                 Ok(consumer) => return Some(consumer),

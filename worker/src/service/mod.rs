@@ -13,7 +13,6 @@
 mod batch;
 mod control;
 mod dispatch;
-mod fullness;
 mod heartbeat;
 mod intake;
 mod pace;
@@ -28,13 +27,12 @@ use std::time::Duration;
 use backstitch_broker::{Acker, Broker, BrokerError, Topology};
 use backstitch_proto::id::WorkerId;
 use backstitch_proto::message::{CONTROL_FANOUT, task_queue};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use self::fullness::Fullness;
 use self::pace::Pace;
 use self::reporter::Reporter;
 use self::table::Table;
@@ -59,7 +57,8 @@ pub(crate) struct Shared {
     executors: Executors,
     table: Mutex<Table<Acker>>,
     slots: Semaphore,
-    fullness: Fullness,
+    /// Said whenever a dispatch has waited for a slot in vain: every slot is taken by something long.
+    full: watch::Sender<()>,
     pace: Pace,
     reporter: Reporter,
     /// Something that a heartbeat tells has changed.
@@ -96,7 +95,7 @@ pub(crate) async fn run(
     let shared = Arc::new(Shared {
         id: WorkerId(uuid::Uuid::new_v4()),
         slots: Semaphore::new(options.slots as usize),
-        fullness: Fullness::default(),
+        full: watch::Sender::default(),
         pace: Pace::default(),
         options,
         project_dir,

@@ -62,7 +62,7 @@ struct Leader<'a> {
     gauges_updated: Instant,
     /// What the catalog waits for, and the requests that wait for the catalog.
     catalog_load: Option<AbortOnDropHandle<Reading>>,
-    awaiting_catalog: Vec<Command>,
+    awaiting_catalog: VecDeque<Command>,
     /// Requests that wait for the commit under way.
     awaiting_commit: Vec<Command>,
 }
@@ -163,7 +163,7 @@ impl<'a> Leader<'a> {
             metrics,
             gauges_updated: Instant::now(),
             catalog_load: Some(AbortOnDropHandle::new(reading)),
-            awaiting_catalog: Vec::new(),
+            awaiting_catalog: VecDeque::new(),
             awaiting_commit: Vec::new(),
         })
     }
@@ -195,7 +195,7 @@ impl<'a> Leader<'a> {
         let admits_report = self.commit_admits_report();
         tokio::select! {
             committed = commits::commit_done(&mut self.committing) => self.committed(committed)?,
-            Some(command) = self.coordinator.commands.recv(), if self.awaiting_catalog.len() + self.awaiting_commit.len() < COMMANDS_MAX => {
+            Some(command) = self.coordinator.commands.recv(), if self.awaiting_commit.len() < COMMANDS_MAX => {
                 self.command(command);
             }
             read = reading_done(&mut self.catalog_load) => self.catalog_read(read),

@@ -3,6 +3,7 @@
 use backstitch_proto::partition::PartitionSubset;
 
 use super::Leader;
+use crate::service::COMMANDS_MAX;
 use crate::engine::{Now, RunPlan};
 use crate::service::binding;
 use crate::service::command::{Command, Reply};
@@ -16,7 +17,14 @@ const RETRY_OF_TAG: &str = "retry_of";
 impl Leader<'_> {
     pub(super) fn command(&mut self, command: Command) {
         if self.catalog_load.is_some() && command.needs_catalog() {
-            return self.awaiting_catalog.push(command);
+            // While it takes long, those who asked first have given up first; who only cancels or looks is not kept
+            // waiting.
+            if self.awaiting_catalog.len() == COMMANDS_MAX
+                && let Some(oldest) = self.awaiting_catalog.pop_front()
+            {
+                oldest.refuse();
+            }
+            return self.awaiting_catalog.push_back(command);
         }
         // Others may read in the ledger what the commit under way has done, before the catalog hears of it: who has seen
         // that a run succeeded must not have it planned again. What is planned could not be committed earlier anyway.

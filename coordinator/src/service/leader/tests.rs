@@ -15,7 +15,7 @@ use backstitch_proto::message::{
 use backstitch_proto::partition::PartitionSubset;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, Notify};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -26,7 +26,8 @@ use crate::ledger::{
     LeaderInfo, Ledger, LedgerError, LedgerReads, LiveState, Materialization, MaterializationQuery, Page,
     RunFilter, RunStatus, RunSummary, StateSink, Term, connect, migrate,
 };
-use crate::service::{Coordinator, Filter, Handle, Options, Submission, TermError};
+use crate::service::handle::HandleError;
+use crate::service::{COMMANDS_MAX, Coordinator, Filter, Handle, Options, Submission, TermError};
 
 /// A test that fails waits this long.
 const SOON: Duration = Duration::from_secs(60);
@@ -287,6 +288,25 @@ async fn a_state_that_cannot_be_read_at_once_holds_up_requests_and_not_the_term(
     world.submit().await;
     assert_eq!(world.ledger.unread.load(Ordering::Relaxed), 0);
     assert_eq!(world.ledger.terms.load(Ordering::Relaxed), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn while_states_cannot_be_read_whoever_does_not_need_them_is_answered() {
+    let world = World::start(false).await;
+    world.ledger.unread.store(u32::MAX, Ordering::Relaxed);
+    let looked = async {
+        while world.handle.live_runs().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, looked).await.expect("somebody leads");
+    // More than a leader keeps waiting: the first is told to ask again.
+    let submit = |handle: Handle| async move { handle.submit(everything()).await };
+    let mut submitted: JoinSet<_> = (0..=COMMANDS_MAX).map(|_| submit(world.handle.clone())).collect();
+    let refused = timeout(SOON, submitted.join_next()).await.expect("an answer").unwrap().unwrap();
+    assert!(matches!(refused, Err(HandleError::NotLeading)), "{refused:?}");
+    timeout(SOON, world.handle.live_runs()).await.expect("an answer").unwrap();
     world.stop().await;
 }
 

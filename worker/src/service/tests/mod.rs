@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstitch_broker::{Broker, Consumer, InProcess, Outgoing, Publisher, Target, Topology};
-use backstitch_proto::id::DispatchId;
+use backstitch_proto::id::{DispatchId, RunId};
 use backstitch_proto::message::{
     CONTROL_FANOUT, Control, Dispatch, DispatchReport, HEARTBEAT_QUEUE, Heartbeat, Message, REPORT_QUEUE,
     Report, Verdict, task_queue,
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{Context, Worker, WorkerBuilder, WorkerError, WorkerOptions, testing};
 
@@ -130,16 +131,18 @@ impl World {
         timeout(DEADLINE, heartbeats).await.expect("such a heartbeat comes")
     }
 
-    /// Nothing waits in the task queue; after the end of a worker, nothing was left unacknowledged either.
     async fn until_consumers(&self, count: u32) {
+        // Where time is paused, it goes on while we wait for the next look.
+        let mut looks = tokio::time::interval(Duration::from_millis(1));
         let counted = async {
             while self.broker.depth(&task_queue(QUEUE)).await.unwrap().consumers != count {
-                tokio::task::yield_now().await;
+                looks.tick().await;
             }
         };
         timeout(DEADLINE, counted).await.expect("as many consumers");
     }
 
+    /// Nothing waits in the task queue; after the end of a worker, nothing was left unacknowledged either.
     async fn assert_queue_is_empty(&self) {
         assert_eq!(self.broker.depth(&task_queue(QUEUE)).await.unwrap().ready, 0);
     }
