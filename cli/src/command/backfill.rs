@@ -60,7 +60,7 @@ pub(crate) struct BackfillArgs {
     /// Say what would run, and stop
     #[arg(long)]
     plan: bool,
-    /// Follow a run that a coordinator was given until it ends; one in this process is always followed
+    /// Follow the run until it ends, where a coordinator has it; a run in this process is always followed
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
