@@ -240,7 +240,7 @@ pub(super) async fn attempts(
         asset_index,
         partition_key: query.partition,
         tasks,
-        only_failed: query.failed,
+        only_unsuccessful: query.failed,
         with_output: query.output,
         limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX),
         cursor,
