@@ -194,7 +194,7 @@ fn select_assets(
         (None, None) => return Err(fail("give `assets` or `job`; `*` selects every asset".to_owned())),
         (Some(assets), None) => assets.clone(),
         (None, Some(job)) => {
-            let job = definitions.job(job).ok_or_else(|| fail(format!("job \"{job}\" is not defined")))?;
+            let job = definitions.job(job).ok_or_else(|| fail(definitions.job_not_defined(job)))?;
             job.select.clone()
         }
     };
