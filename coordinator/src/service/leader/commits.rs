@@ -62,13 +62,9 @@ impl Leader<'_> {
             return Ok(());
         }
         let Some(Sealed { batch, effects }) = self.engine.seal(self.clock.now()) else {
+            // What came changed nothing.
             let after_commit = std::mem::take(&mut self.after_commit);
-            if !after_commit.ackers.is_empty() {
-                // These reports changed nothing: there is nothing to wait for.
-                tokio::spawn(async move { _ = Acker::ack_all(after_commit.ackers).await });
-                self.note_unacknowledged();
-            }
-            after_commit.replies.into_iter().for_each(|reply| reply());
+            self.settle(after_commit);
             return Ok(());
         };
         let after_commit = std::mem::take(&mut self.after_commit);
@@ -120,19 +116,25 @@ impl Leader<'_> {
         for command in std::mem::take(&mut self.awaiting_commit) {
             self.command(command);
         }
-        if !after_commit.ackers.is_empty() {
-            tokio::spawn(async move { _ = Acker::ack_all(after_commit.ackers).await });
-            self.note_unacknowledged();
-        }
-        after_commit.replies.into_iter().for_each(|reply| reply());
         let now_us = self.clock.now().wall_us;
         after_commit
             .starts_us
             .iter()
             .for_each(|start_us| self.metrics.recorded(micros(now_us.saturating_sub(*start_us))));
+        self.settle(after_commit);
         self.pending_effects.extend(effects);
         self.perform();
         Ok(())
+    }
+
+    /// Nothing is left to wait for: acknowledges the reports and answers the users.
+    fn settle(&self, after: AfterCommit) {
+        let AfterCommit { ackers, replies, .. } = after;
+        if !ackers.is_empty() {
+            tokio::spawn(async move { _ = Acker::ack_all(ackers).await });
+            self.note_unacknowledged();
+        }
+        replies.into_iter().for_each(|reply| reply());
     }
 
     /// Counts the reports that are here: in front of the engine, behind it, and in the commit under way.
