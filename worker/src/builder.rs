@@ -81,6 +81,11 @@ impl WorkerBuilder {
         if options.queues.is_empty() {
             return Err(WorkerError::Options("a worker needs at least one queue".to_owned()));
         }
+        // An empty variable gives one. Nothing is ever sent to such a queue.
+        if options.queues.iter().any(String::is_empty) {
+            let problem = "a queue of the worker has no name: leave it out, or name it";
+            return Err(WorkerError::Options(problem.to_owned()));
+        }
         let folder = options.project_dir.clone();
         let project_dir = tokio::fs::canonicalize(&folder)
             .await
@@ -123,4 +128,20 @@ fn stop_signals() -> std::io::Result<CancellationToken> {
         stop.cancel();
     });
     Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use backstitch_broker::InProcess;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_without_a_name_is_refused_with_the_mend() {
+        let queues = vec!["default".to_owned(), String::new()];
+        let options = WorkerOptions { queues, ..WorkerOptions::default() };
+        let worker = Worker::builder().options(options).broker(Arc::new(InProcess::new()));
+        let refused = worker.run_until(CancellationToken::new()).await.expect_err("a refusal").to_string();
+        assert_eq!(refused, "a queue of the worker has no name: leave it out, or name it");
+    }
 }
