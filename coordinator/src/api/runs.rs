@@ -131,7 +131,9 @@ pub(super) struct Change {
     max_parallel: Option<u32>,
 }
 
-/// Pause, resume, re-prioritise or throttle a live run. One after the other: if one is refused, those before it stand.
+/// Pause, resume, re-prioritise or throttle a live run.
+///
+/// One after the other: if one is refused, those before it stand.
 #[utoipa::path(
     patch, path = "/api/runs/{id}", params(("id" = String, Path, description = "Id of the run")),
     request_body = Change,
