@@ -81,7 +81,7 @@ impl WorkerBuilder {
         if options.queues.is_empty() {
             return Err(WorkerError::Options("a worker needs at least one queue".to_owned()));
         }
-        // An empty variable gives one. Nothing is ever sent to such a queue.
+        // As between two commas. Nothing is ever sent to such a queue.
         if options.queues.iter().any(String::is_empty) {
             let problem = "a queue of the worker has no name: leave it out, or name it";
             return Err(WorkerError::Options(problem.to_owned()));
@@ -101,7 +101,8 @@ impl WorkerBuilder {
     pub async fn run(mut self) -> Result<(), WorkerError> {
         let shutdown = stop_signals().map_err(WorkerError::Signals)?;
         if self.broker.is_none() {
-            let url = std::env::var("BACKSTITCH_BROKER_URL").map_err(|_| WorkerError::NoBroker)?;
+            let url = std::env::var("BACKSTITCH_BROKER_URL").ok().filter(|url| !url.is_empty());
+            let url = url.ok_or(WorkerError::NoBroker)?;
             let broker = RabbitMq::connect_until(&url, &self.options.name, &shutdown).await;
             let Some(broker) = broker.map_err(WorkerError::Broker)? else { return Ok(()) };
             self.broker = Some(Arc::new(broker));
