@@ -3,6 +3,7 @@
 //! Three small traits, because three parts of a program hold them: whoever publishes, whoever consumes, and whoever
 //! sets things up and watches the connection.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -126,6 +127,16 @@ pub enum ConnectionState {
         /// Why, for people. Never holds a password.
         reason: String,
     },
+}
+
+impl fmt::Display for ConnectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected => f.write_str("connected"),
+            Self::Blocked { reason } => write!(f, "publishers are blocked: {reason}"),
+            Self::Disconnected { reason } => write!(f, "disconnected: {reason}"),
+        }
+    }
 }
 
 impl ConnectionState {

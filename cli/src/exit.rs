@@ -26,15 +26,27 @@ pub(crate) enum Exit {
     Interrupted,
 }
 
+impl Exit {
+    /// The exit status, as scripts see it.
+    pub(crate) const fn status(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Invalid => 2,
+            // 128 + SIGINT, as shells count.
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// Ends the process with this status, at once.
+    pub(crate) fn end_process(self) -> ! {
+        std::process::exit(self.status().into())
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Invalid => 2,
-            // 128 + SIGINT, as shells count.
-            Exit::Interrupted => 130,
-        })
+        Self::from(exit.status())
     }
 }
 

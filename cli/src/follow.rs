@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::display::Progress;
 use crate::embedded::Embedded;
+use crate::exit::Exit;
 use crate::signals::Signals;
 use crate::source::{Ask, Leading, Look, Unanswered};
 
@@ -77,7 +78,7 @@ pub(crate) async fn follow(
                 // Whoever asks twice does not want to wait. What runs is killed with this process.
                 OnInterrupt::Cancel if interrupted => {
                     progress.end();
-                    std::process::exit(130);
+                    Exit::Interrupted.end_process();
                 }
                 OnInterrupt::Cancel => {
                     interrupted = true;

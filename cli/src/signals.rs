@@ -4,6 +4,8 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::exit::Exit;
+
 /// Receives the signals that ask this process to end.
 pub(crate) struct Signals {
     terminate: Signal,
@@ -33,7 +35,7 @@ impl Signals {
             self.next().await;
             stop.cancel();
             self.next().await;
-            std::process::exit(130);
+            Exit::Interrupted.end_process();
         });
         token
     }

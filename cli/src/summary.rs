@@ -42,14 +42,12 @@ impl RunWithFailures {
     /// As text; `flags` lead other commands to the same place.
     pub(crate) fn to_text(&self, flags: &str) -> String {
         let Self { run, failures } = self;
-        let mut text = String::new();
-        text.push_str(&asset_table(run).to_string());
-        text.push('\n');
+        let mut text = format!("{}\n", asset_table(run));
         if !failures.is_empty() {
-            text.push_str(&failure_list(failures, failed(run)));
-            text.push_str(&format!("\nAll of them, with what they printed:\n  backstitch runs show {} --failed --logs{flags}\n\n", run.id));
+            text.push_str(&failures_text(run, failures, flags));
+            text.push('\n');
         }
-        text.push_str(&verdict(run));
+        text.push_str(&verdict(run, flags));
         text
     }
 }
@@ -82,8 +80,14 @@ pub(crate) fn asset_table(run: &RunView) -> Table {
     table
 }
 
-/// Failures, one a line.
-pub(crate) fn failure_list(failures: &[AttemptView], failed: u64) -> String {
+/// The first failures of a run, one a line, and the command that shows all of them.
+pub(crate) fn failures_text(run: &RunView, failures: &[AttemptView], flags: &str) -> String {
+    let list = failure_list(failures, failed(run));
+    let command = format!("backstitch runs show {} --failed --logs{flags}", run.id);
+    format!("{list}\nAll of them, with what they printed:\n  {command}\n")
+}
+
+fn failure_list(failures: &[AttemptView], failed: u64) -> String {
     let mut text = format!("{} failed:\n", plural(failed, "task"));
     for attempt in failures {
         let partition = attempt.partition.as_deref().map_or(String::new(), |key| format!(" {key}"));
@@ -103,8 +107,10 @@ pub(crate) fn failure_list(failures: &[AttemptView], failed: u64) -> String {
     text
 }
 
-/// How it ended, in a sentence.
-fn verdict(run: &RunView) -> String {
+/// How it ended, in a sentence, and what goes on from there.
+fn verdict(run: &RunView, flags: &str) -> String {
+    // Not the command that began it: who only watches gave another one, and with a client key it is this run again.
+    let retry = format!("`backstitch runs retry {}{flags}`", run.id);
     let counts = run.counts.unwrap_or_default();
     let took = run.finished_at.and_then(|end| (end - run.created_at).to_std().ok()).unwrap_or_default();
     let time = elapsed(took);
@@ -119,7 +125,7 @@ fn verdict(run: &RunView) -> String {
             many => format!("All {} succeeded in {time}{pace}.", plural(many, "task")),
         },
         RunStatus::Cancelled => format!(
-            "Cancelled after {time}: {} of {} succeeded and are kept. The same command goes on with the rest.",
+            "Cancelled after {time}: {} of {} succeeded and are kept. {retry} goes on with the rest.",
             number(counts.succeeded),
             plural(counts.targeted, "task")
         ),
@@ -129,9 +135,7 @@ fn verdict(run: &RunView) -> String {
                 skipped => format!(", {} skipped because of them", number(skipped)),
             };
             let (failed, of) = (number(counts.failed), plural(counts.targeted, "task"));
-            format!(
-                "{failed} of {of} failed{skipped}; it took {time}{pace}. The same command runs them again."
-            )
+            format!("{failed} of {of} failed{skipped}; it took {time}{pace}. {retry} runs them again.")
         }
     }
 }

@@ -81,6 +81,11 @@ impl WorkerBuilder {
         if options.queues.is_empty() {
             return Err(WorkerError::Options("a worker needs at least one queue".to_owned()));
         }
+        // As between two commas. Nothing is ever sent to such a queue.
+        if options.queues.iter().any(String::is_empty) {
+            let problem = "a queue of the worker has no name: leave it out, or name it";
+            return Err(WorkerError::Options(problem.to_owned()));
+        }
         let folder = options.project_dir.clone();
         let project_dir = tokio::fs::canonicalize(&folder)
             .await
@@ -96,7 +101,8 @@ impl WorkerBuilder {
     pub async fn run(mut self) -> Result<(), WorkerError> {
         let shutdown = stop_signals().map_err(WorkerError::Signals)?;
         if self.broker.is_none() {
-            let url = std::env::var("BACKSTITCH_BROKER_URL").map_err(|_| WorkerError::NoBroker)?;
+            let url = std::env::var("BACKSTITCH_BROKER_URL").ok().filter(|url| !url.is_empty());
+            let url = url.ok_or(WorkerError::NoBroker)?;
             let broker = RabbitMq::connect_until(&url, &self.options.name, &shutdown).await;
             let Some(broker) = broker.map_err(WorkerError::Broker)? else { return Ok(()) };
             self.broker = Some(Arc::new(broker));
@@ -123,4 +129,20 @@ fn stop_signals() -> std::io::Result<CancellationToken> {
         stop.cancel();
     });
     Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use backstitch_broker::InProcess;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_without_a_name_is_refused_with_the_mend() {
+        let queues = vec!["default".to_owned(), String::new()];
+        let options = WorkerOptions { queues, ..WorkerOptions::default() };
+        let worker = Worker::builder().options(options).broker(Arc::new(InProcess::new()));
+        let refused = worker.run_until(CancellationToken::new()).await.expect_err("a refusal").to_string();
+        assert_eq!(refused, "a queue of the worker has no name: leave it out, or name it");
+    }
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use backstitch_proto::message::{Dispatch, Executor, Outcome, TaskSpec, TraceContext};
+use backstitch_proto::message::{Dispatch, Executor, Outcome, TaskSpec, TraceContext, Verdict};
 
+use crate::command::capture::Capture;
 use crate::command::{self, Watchdog};
 use crate::native::{self, Registry};
 use crate::stop::{Stop, StopSignal};
@@ -33,6 +34,15 @@ pub(crate) struct Executed {
     pub(crate) outcomes: Vec<Outcome>,
     /// The execution ended because it was told to.
     pub(crate) stopped: Option<Stop>,
+}
+
+/// What tasks printed together is kept once: with the first failure, where people look for it, else with the first task.
+pub(crate) fn keep_output(outcomes: &mut [Outcome], capture: &Capture) {
+    let place =
+        outcomes.iter().position(|outcome| matches!(outcome.verdict, Verdict::Failed(_))).unwrap_or(0);
+    if let Some(outcome) = outcomes.get_mut(place) {
+        outcome.output = capture.output();
+    }
 }
 
 /// Everything that executors share in one worker.

@@ -82,8 +82,7 @@ impl Board {
     pub(super) fn unavailable(&self, doing: &str, waited: Duration) -> BrokerError {
         let reason = match &*self.overall.borrow() {
             ConnectionState::Connected => "connected, but too slow".to_owned(),
-            ConnectionState::Blocked { reason } => format!("publishers are blocked: {reason}"),
-            ConnectionState::Disconnected { reason } => format!("disconnected: {reason}"),
+            state => state.to_string(),
         };
         BrokerError::Unavailable { doing: doing.to_owned(), waited, reason }
     }

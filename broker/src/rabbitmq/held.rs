@@ -50,6 +50,7 @@ impl Deliveries {
     }
 
     /// Gives a delivery back to the queue.
+    #[expect(clippy::disallowed_methods, reason = "decisions go out here: see the module")]
     fn give_back(&self, tag: u64) -> Acked {
         let options = BasicNackOptions { requeue: true, multiple: false };
         send(self.channel.basic_nack(tag, options))
@@ -60,9 +61,15 @@ impl Deliveries {
     }
 
     /// Sends an acknowledgement. Called under the lock.
-    #[expect(clippy::disallowed_methods, reason = "this channel has one incarnation: see the module")]
+    #[expect(clippy::disallowed_methods, reason = "decisions go out here: see the module")]
     fn send_ack(&self, tag: u64, multiple: bool) -> Acked {
         send(self.channel.basic_ack(tag, BasicAckOptions { multiple }))
+    }
+
+    /// Sends a refusal: the broker makes a dead letter of the message. Called under the lock.
+    #[expect(clippy::disallowed_methods, reason = "decisions go out here: see the module")]
+    fn send_reject(&self, tag: u64) -> Acked {
+        send(self.channel.basic_reject(tag, BasicRejectOptions { requeue: false }))
     }
 
     /// Acknowledges `tags`: those before the first undecided one in a single frame, the rest one by one.
@@ -133,10 +140,7 @@ impl Held {
             Ok(()) => self.decide(|deliveries, tag| deliveries.send_ack(tag, false)),
             Err(error) => {
                 warn!(queue = %deliveries.queue, error, "a dead letter goes without its reason");
-                self.decide(|deliveries, tag| {
-                    let options = BasicRejectOptions { requeue: false };
-                    send(deliveries.channel.basic_reject(tag, options))
-                })
+                self.decide(|deliveries, tag| deliveries.send_reject(tag))
             }
         }
     }

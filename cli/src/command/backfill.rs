@@ -60,7 +60,7 @@ pub(crate) struct BackfillArgs {
     /// Say what would run, and stop
     #[arg(long)]
     plan: bool,
-    /// Follow a run that a coordinator was given until it ends; one in this process is always followed
+    /// Follow the run until it ends, where a coordinator has it; a run in this process is always followed
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -91,7 +91,7 @@ impl BackfillArgs {
     async fn here(&self, submission: Submission) -> Result<Exit> {
         let project = Project::load(&settings::project_dir(&self.place.project))?;
         let ledger = source::own(&self.place).await?;
-        let slots = self.slots.slots(&SettingsFile::of(&self.place.project)?);
+        let slots = self.slots.slots(&SettingsFile::of(&self.place.project)?)?;
         let mut signals = Signals::listen()?;
         let roles = match self.plan {
             true => Roles { slots: None, listen: Listen::Nowhere, keep_history: None },

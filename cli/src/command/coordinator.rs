@@ -14,7 +14,8 @@ use crate::exit::{Exit, Invalid};
 use crate::metrics;
 use crate::project::Project;
 use crate::settings::{
-    self, BrokerArgs, DatabaseArgs, HistoryArgs, ListenArgs, ProjectArgs, SettingsFile, TASKS_PER_MESSAGE,
+    self, BrokerArgs, DatabaseArgs, HistoryArgs, ListenArgs, ProjectArgs, SettingsFile, environment,
+    flag_or_variable, tasks_per_message,
 };
 use crate::signals::Signals;
 
@@ -23,13 +24,13 @@ pub(crate) struct CoordinatorArgs {
     #[command(flatten)]
     api: ListenArgs,
     /// URL under which others reach the API [env: BACKSTITCH_ADVERTISE] [default: host name and port of --listen]
-    #[arg(long, env = "BACKSTITCH_ADVERTISE", hide_env = true, value_name = "URL")]
+    #[arg(long, value_name = "URL")]
     advertise: Option<String>,
     /// Name of this process, for people [env: BACKSTITCH_NAME] [default: host name and process id]
-    #[arg(long, env = "BACKSTITCH_NAME", hide_env = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Tasks that one message to a worker carries at most, where they are short [env: BACKSTITCH_TASKS_PER_MESSAGE] [default: 1000]
-    #[arg(long, env = "BACKSTITCH_TASKS_PER_MESSAGE", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u32).range(TASKS_PER_MESSAGE))]
+    #[arg(long, value_name = "N", value_parser = tasks_per_message)]
     tasks_per_message: Option<u32>,
     #[command(flatten)]
     history: HistoryArgs,
@@ -51,12 +52,14 @@ impl CoordinatorArgs {
             Invalid::one("a coordinator needs a broker: --broker-url, or BACKSTITCH_BROKER_URL")
         })?;
         let file = SettingsFile::of(&self.project)?;
-        let (listen, keep_history) = (self.api.listen(&file), self.history.keep(&file));
-        let name = self.name.or(file.name).unwrap_or_else(servers::process_name);
-        let advertise = self.advertise.or(file.advertise);
+        let (listen, keep_history) = (self.api.listen(&file)?, self.history.keep(&file)?);
+        let name = self.name.or_else(|| environment("BACKSTITCH_NAME")).or(file.name);
+        let name = name.unwrap_or_else(servers::process_name);
+        let advertise = self.advertise.or_else(|| environment("BACKSTITCH_ADVERTISE")).or(file.advertise);
+        let tasks =
+            flag_or_variable(self.tasks_per_message, "BACKSTITCH_TASKS_PER_MESSAGE", tasks_per_message)?;
         let mut engine = engine::Options::default();
-        engine.dispatch_max_tasks =
-            self.tasks_per_message.or(file.tasks_per_message).unwrap_or(engine.dispatch_max_tasks);
+        engine.dispatch_max_tasks = tasks.or(file.tasks_per_message).unwrap_or(engine.dispatch_max_tasks);
         tracing::info!(
             name,
             ledger = %address,

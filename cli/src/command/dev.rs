@@ -35,9 +35,9 @@ impl DevArgs {
         let ledger = source::own(&place).await?;
         let mut signals = Signals::listen()?;
         let roles = Roles {
-            slots: Some(self.slots.slots(&file)),
-            listen: Listen::On(self.api.listen(&file)),
-            keep_history: self.history.keep(&file),
+            slots: Some(self.slots.slots(&file)?),
+            listen: Listen::On(self.api.listen(&file)?),
+            keep_history: self.history.keep(&file)?,
         };
         let mut embedded = Embedded::start(&project, ledger, roles).await?;
         print(&welcome(&project, embedded.url().unwrap_or_default()))?;

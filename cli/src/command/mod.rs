@@ -35,7 +35,7 @@ pub(crate) struct Backstitch {
 const AFTER: &str = "\
 Exit status: 0 all is done, 1 something failed, 2 the request or the project makes no sense, 130 interrupted.
 Settings come from flags, then from the environment, then from backstitch.settings.yaml beside backstitch.yaml.
-BACKSTITCH_LOG=info shows what happens; OTEL_EXPORTER_OTLP_ENDPOINT sends traces there.";
+BACKSTITCH_LOG=info shows what happens; OTEL_EXPORTER_OTLP_ENDPOINT sends traces and metrics there.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

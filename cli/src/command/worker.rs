@@ -1,7 +1,6 @@
 //! `backstitch worker`: executes tasks until it is told to stop, then drains.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use backstitch_broker::{Broker, RabbitMq};
@@ -11,7 +10,9 @@ use clap::Args;
 
 use super::servers;
 use crate::exit::{Exit, Invalid};
-use crate::settings::{self, BrokerArgs, ProjectArgs, SettingsFile, SlotsArgs};
+use crate::settings::{
+    self, BrokerArgs, ProjectArgs, SettingsFile, SlotsArgs, environment, flag_or_variable,
+};
 use crate::signals::Signals;
 
 #[derive(Args, Debug)]
@@ -19,14 +20,14 @@ pub(crate) struct WorkerArgs {
     #[command(flatten)]
     slots: SlotsArgs,
     /// Queues to take tasks from [env: BACKSTITCH_QUEUES] [default: default]
-    #[arg(long, env = "BACKSTITCH_QUEUES", hide_env = true, value_delimiter = ',', value_name = "NAME,...")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     queues: Vec<String>,
     /// Name of this worker, for people [env: BACKSTITCH_NAME] [default: host name and process id]
-    #[arg(long, env = "BACKSTITCH_NAME", hide_env = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Time for what runs to finish after TERM, such as 30s or 5m [env: BACKSTITCH_DRAIN_GRACE] [default: 30s]
-    #[arg(long, env = "BACKSTITCH_DRAIN_GRACE", hide_env = true, value_name = "TIME", value_parser = duration)]
-    drain_grace: Option<Duration>,
+    #[arg(long, value_name = "TIME")]
+    drain_grace: Option<HumanDuration>,
     #[command(flatten)]
     broker: BrokerArgs,
     #[command(flatten)]
@@ -41,17 +42,27 @@ impl WorkerArgs {
             .ok_or_else(|| Invalid::one("a worker needs a broker: --broker-url, or BACKSTITCH_BROKER_URL"))?;
         let shutdown = Signals::listen()?.into_token();
         let file = SettingsFile::of(&self.project)?;
+        let slots = self.slots.slots(&file)?;
+        let name = self.name.or_else(|| environment("BACKSTITCH_NAME")).or(file.name);
         let mut options = WorkerOptions {
-            slots: self.slots.slots(&file),
+            slots,
             project_dir: settings::project_dir(&self.project),
-            name: self.name.or(file.name).unwrap_or_else(servers::process_name),
+            name: name.unwrap_or_else(servers::process_name),
             ..WorkerOptions::default()
         };
-        if let Some(queues) = [self.queues, file.queues].into_iter().find(|queues| !queues.is_empty()) {
+        let in_environment: Vec<String> = environment("BACKSTITCH_QUEUES")
+            .iter()
+            .flat_map(|names| names.split(','))
+            .map(str::to_owned)
+            .collect();
+        let levels = [self.queues, in_environment, file.queues];
+        if let Some(queues) = levels.into_iter().find(|queues| !queues.is_empty()) {
             options.queues = queues;
         }
-        let drain_grace = self.drain_grace.or(file.drain_grace.map(HumanDuration::get));
-        options.drain_grace = drain_grace.unwrap_or(options.drain_grace);
+        let drain_grace =
+            flag_or_variable(self.drain_grace, "BACKSTITCH_DRAIN_GRACE", str::parse::<HumanDuration>)?;
+        options.drain_grace =
+            drain_grace.or(file.drain_grace).map_or(options.drain_grace, HumanDuration::get);
         tracing::info!(
             name = options.name,
             broker = settings::without_userinfo(&broker_url),
@@ -70,8 +81,4 @@ impl WorkerArgs {
         ran?;
         Ok(Exit::Done)
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    text.parse::<HumanDuration>().map(HumanDuration::get).map_err(|error| error.to_string())
 }

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use backstitch_proto::definition::HumanDuration;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{ProjectArgs, TASKS_PER_MESSAGE, project_dir};
+use super::service::TASKS_PER_MESSAGE;
+use super::{ProjectArgs, project_dir};
 use crate::exit::Invalid;
 
 /// The settings file, beside the project file.

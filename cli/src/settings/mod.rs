@@ -1,12 +1,13 @@
 //! What a command is told: by flag, else by environment, else by the settings file beside the project file.
 //!
 //! The levels are taken one by one and not setting by setting: a flag that names a ledger wins over an environment
-//! that names a coordinator. URLs may carry passwords, so they are never shown, not in `--help` either: the
-//! environment is read here and not by clap.
+//! that names a coordinator. The environment is read here and not by clap, which would show passwords of URLs in
+//! `--help`, and take a variable that is set to nothing for a setting.
 
 mod file;
 mod service;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -15,7 +16,7 @@ use backstitch_coordinator::ledger::Address;
 use clap::Args;
 
 pub(crate) use file::SettingsFile;
-pub(crate) use service::{HistoryArgs, ListenArgs, SlotsArgs, TASKS_PER_MESSAGE};
+pub(crate) use service::{HistoryArgs, ListenArgs, SlotsArgs, tasks_per_message};
 
 use crate::exit::Invalid;
 
@@ -203,6 +204,20 @@ impl BrokerArgs {
 fn address(text: &str) -> Result<Address> {
     text.parse()
         .map_err(|error: backstitch_coordinator::ledger::LedgerError| Invalid::one(error.to_string()).into())
+}
+
+/// What a flag says, else a variable that is set to something.
+pub(crate) fn flag_or_variable<T, E: Display>(
+    flag: Option<T>,
+    variable: &str,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>> {
+    if flag.is_some() {
+        return Ok(flag);
+    }
+    let Some(text) = environment(variable) else { return Ok(None) };
+    let value = parse(&text).map_err(|error| Invalid::one(format!("{variable} is \"{text}\": {error}")))?;
+    Ok(Some(value))
 }
 
 /// A variable that is set to something.

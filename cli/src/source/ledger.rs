@@ -158,7 +158,7 @@ impl Look for LedgerSource {
         let mut cursor = None;
         while views.len() < query.limit {
             let asked = AttemptQuery {
-                only_failed: query.failed,
+                only_unsuccessful: query.failed,
                 with_output: query.output,
                 limit: PAGE_ROWS_MAX.min((query.limit - views.len()) as u32),
                 cursor,

@@ -10,11 +10,15 @@ fn ctrl_c_cancels_the_run_and_says_how_to_go_on() {
     let running = project.start(&["backfill", "slow"]);
     project.wait_for("started");
     running.signal(Signal::SIGINT);
-    let ended = running.end().expect(130).says("Cancelling").says("The same command goes on with the rest");
+    let ended = running.end().expect(130).says("Cancelling").says("goes on with the rest");
     assert!(ended.stdout.contains("Cancelled after"), "{ended:?}");
-    assert_eq!(project.json(&["runs", "list"])[0]["status"], "cancelled");
+    let runs = project.json(&["runs", "list"]);
+    assert_eq!(runs[0]["status"], "cancelled");
+    let id = runs[0]["id"].as_str().expect("an id");
+    assert!(ended.stdout.contains(&format!("`backstitch runs retry {id}`")), "{ended:?}");
     project.write("go", "");
-    project.run(&["backfill", "slow"]).expect(0);
+    project.run(&["runs", "retry", id]).expect(0);
+    project.run(&["backfill", "slow"]).expect(0).says("Nothing is missing");
 }
 
 #[test]

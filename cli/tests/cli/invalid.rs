@@ -14,6 +14,7 @@ fn a_request_that_makes_no_sense_ends_with_status_2_and_says_the_mend() {
         (&["backfill", "rwa"], "asset \"rwa\" is not defined (did you mean \"raw\"?)"),
         (&["backfill", "raw", "--all"], "cannot be used with"),
         (&["backfill", "--job", "nightly"], "job \"nightly\" is not defined"),
+        (&["backfill", "--job", "dayly"], "job \"dayly\" is not defined (did you mean \"daily\"?)"),
         (&["backfill", "raw", "--partitions", "2024-02-01"], "partition \"2024-02-01\" does not exist"),
         (&["backfill", "raw", "--partitions", "2024-1-05"], "did you mean \"2024-01-05\"?"),
         (&["backfill", "raw", "--partitions", "2024-01-05...2024-01-02"], "reversed"),

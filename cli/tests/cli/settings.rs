@@ -132,14 +132,30 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file_for_every_setting() {
                 arguments.extend([*flag, value]);
             }
             let mut command = project.command(&arguments);
-            if level <= 1 {
-                command.env(environment, values[1]);
-            }
+            // A variable that is set to nothing is not set.
+            command.env(environment, if level <= 1 { values[1] } else { "" });
             let said = first_words(command);
             let value = value.trim_matches(['[', ']']).trim_end_matches('s');
             let expected = format!("{}{value}{}", shown.0, shown.1);
             assert!(said.contains(&expected), "{flag}, level {level}: no {expected:?} in {said}");
         }
+    }
+}
+
+#[test]
+fn a_variable_that_cannot_be_read_is_told_with_its_name_and_what_is_wrong_with_it() {
+    let project = Project::new();
+    for (command, variable, value, problem) in [
+        (WORKER, "BACKSTITCH_SLOTS", "0", "zero"),
+        (WORKER, "BACKSTITCH_DRAIN_GRACE", "30", "did you mean \"30s\"?"),
+        (COORDINATOR, "BACKSTITCH_LISTEN", "here", "socket address"),
+        (COORDINATOR, "BACKSTITCH_KEEP_HISTORY", "long", "invalid digit"),
+        (COORDINATOR, "BACKSTITCH_TASKS_PER_MESSAGE", "1001", "expected a number from 1 to 1000"),
+    ] {
+        let ended = project.command(command).env(variable, value).output().expect("the program");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("{variable} is \"{value}\": ")) && said.contains(problem), "{said}");
     }
 }
 

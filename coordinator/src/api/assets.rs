@@ -19,7 +19,7 @@ pub struct AssetView {
     pub description: Option<String>,
     /// Group.
     pub group: Option<String>,
-    /// Kind of its partitions (static, daily, ..., multi, dynamic); unpartitioned if it has none.
+    /// Kind of its partitions (static, daily, ..., multi, dynamic); `unpartitioned` if it has none.
     pub partitions: Option<String>,
     /// Assets that it depends on.
     pub deps: Vec<String>,

@@ -56,14 +56,14 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Readiness>, Pro
             "broker",
             "The broker does not take messages",
         )
-        .detail(format!("{broker:?}")));
+        .detail(broker.to_string()));
     }
     let epoch = api.handle.epoch().map(|epoch| epoch.0);
     Ok(Json(Readiness {
         role: if epoch.is_some() { "leader" } else { "standby" }.to_owned(),
         epoch,
         leader: leader.map(|leader| leader.api_address),
-        broker: "connected".to_owned(),
+        broker: broker.to_string(),
         zone_database: backstitch_proto::partition::zone_database_version().to_owned(),
     }))
 }

@@ -113,9 +113,8 @@ impl From<HandleError> for Problem {
                 Self::new(StatusCode::CONFLICT, "not-live", "The run is not live")
                     .detail(format!("{request}; one that has ended can be retried"))
             }
-            HandleError::NotEnded(run) => {
-                Self::new(StatusCode::CONFLICT, "not-ended", "The run has not ended")
-                    .detail(format!("run {run} is live; cancel it, or wait until it has ended"))
+            live @ HandleError::NotEnded(_) => {
+                Self::new(StatusCode::CONFLICT, "not-ended", "The run has not ended").detail(live.to_string())
             }
             HandleError::UnknownRun(run) => Self::unknown_run(&run.to_string()),
             unreadable @ HandleError::Unreadable { .. } => {

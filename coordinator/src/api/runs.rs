@@ -119,7 +119,7 @@ pub(super) async fn show(State(api): State<Api>, InPath(id): InPath) -> Answer<R
     Ok(Json(RunView::new(summary, None)))
 }
 
-/// Changes of a live run. What is absent stays.
+/// Changes of a live run. What is absent stays; at least one is given.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
@@ -132,10 +132,15 @@ pub(super) struct Change {
 }
 
 /// Pause, resume, re-prioritise or throttle a live run.
+///
+/// One after the other: if one is refused, those before it stand.
 #[utoipa::path(
     patch, path = "/api/runs/{id}", params(("id" = String, Path, description = "Id of the run")),
     request_body = Change,
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem))
+    responses(
+        (status = 204), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
+        (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn change(
     State(api): State<Api>,
@@ -143,14 +148,17 @@ pub(super) async fn change(
     body: Result<Json<Change>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     let id = known(&id)?;
-    let Json(change) = body?;
-    if let Some(priority) = change.priority {
+    let Json(Change { paused, priority, max_parallel }) = body?;
+    if (paused, priority, max_parallel) == (None, None, None) {
+        return Err(Problem::invalid("nothing to change: give `paused`, `priority` or `max_parallel`"));
+    }
+    if let Some(priority) = priority {
         changed(&api, id, api.handle.reprioritise(id, priority).await).await?;
     }
-    if let Some(bound) = change.max_parallel {
+    if let Some(bound) = max_parallel {
         changed(&api, id, api.handle.throttle(id, (bound > 0).then_some(bound)).await).await?;
     }
-    if let Some(paused) = change.paused {
+    if let Some(paused) = paused {
         changed(&api, id, api.handle.pause(id, paused).await).await?;
     }
     Ok(StatusCode::NO_CONTENT)
@@ -240,7 +248,7 @@ pub(super) async fn attempts(
         asset_index,
         partition_key: query.partition,
         tasks,
-        only_failed: query.failed,
+        only_unsuccessful: query.failed,
         with_output: query.output,
         limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX),
         cursor,

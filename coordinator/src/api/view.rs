@@ -1,4 +1,4 @@
-//! The shapes of answers: the same in API, CLI (`--output json`) and UI.
+//! The shapes of answers: the same in API and CLI (`--output json`).
 
 use backstitch_proto::id::RunId;
 use backstitch_proto::message::{Failure, FailureKind};
@@ -100,9 +100,9 @@ pub struct AttemptView {
     pub failure_detail: Option<String>,
     /// The worker.
     pub worker: Option<Uuid>,
-    /// Start, by the worker's clock.
+    /// Start, by the worker's clock; of an attempt that no worker reported, by the coordinator's.
     pub started_at: DateTime<Utc>,
-    /// End, by the worker's clock.
+    /// End, by the worker's clock; of an attempt that no worker reported, by the coordinator's.
     pub finished_at: DateTime<Utc>,
     /// Trace in which it ran.
     pub trace_id: Option<String>,
@@ -135,7 +135,7 @@ pub struct MaterializationView {
     /// Version of the data.
     pub data_version: Option<String>,
     /// Results of checks.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Vec<Object>)]
     pub checks: Value,
     /// Trace in which it ran.
     pub trace_id: Option<String>,

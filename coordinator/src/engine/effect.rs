@@ -8,7 +8,8 @@ use crate::ledger::{Batch, RunStatus};
 /// Something to do once the batch that it came with is committed, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Publish the message of this dispatch, then call [`Engine::confirmed`](super::Engine::confirmed).
+    /// Publish the message of this dispatch, then call [`Engine::confirmed`](super::Engine::confirmed), or
+    /// [`Engine::unpublishable`](super::Engine::unpublishable).
     Publish(DispatchId),
     /// Tell all workers.
     Broadcast(Control),

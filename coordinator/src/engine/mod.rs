@@ -13,9 +13,11 @@
 //! - guess. A message that was delivered twice, a worker that fell silent, a result that comes late: each has one
 //!   rule ([`lease`], [`report`]), and the fence is always the dispatch id.
 //!
-//! Reading order: [`plan`], [`run`], [`dispatch`] (with [`candidates`] and [`suspects`]), [`report`], [`lease`] (with [`lease_clock`] and [`unlisted`]),
-//! [`recover`] (with [`in_doubt`] and [`watermark`]), [`hold`] and [`delay`] (tasks that wait for a time), [`cancelled`],
-//! [`invariant`]; [`mutation`] is how tests break it.
+//! Reading order: [`plan`], [`submit`], [`run`] (with [`level`]), [`effect`], [`open_dispatch`], [`dispatch`] (with
+//! [`candidates`] and [`suspects`]), [`report`] (with [`retry`]), [`fleet`], [`lease`] (with [`lease_clock`], [`unlisted`]
+//! and [`unwanted`]),
+//! [`recover`] (with [`in_doubt`], [`inherited`] and [`watermark`]), [`hold`] and [`delay`] (tasks that wait for a time),
+//! [`cancelled`], [`view`], [`invariant`]; [`mutation`] is how tests break it.
 
 mod cancelled;
 mod candidates;
@@ -91,7 +93,8 @@ pub struct Options {
     /// A worker that is silent for longer has lost what it held, milliseconds.
     pub lease_ms: u64,
     /// A confirmed message that no worker has listed for longer, while workers of its queue have free slots, is
-    /// published again, milliseconds. Only a broker that lost a queue makes this happen.
+    /// published again, milliseconds. It makes good what a broker lost with its queue, and what a worker took that died
+    /// before it listed it.
     pub unclaimed_ms: u64,
     /// Work that one dispatch should carry, microseconds.
     pub dispatch_target_us: u64,

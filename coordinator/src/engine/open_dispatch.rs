@@ -36,9 +36,10 @@ pub(super) struct OpenDispatch {
 pub(super) enum Holder {
     /// The outbox: its row is not committed yet, or its publish is not confirmed.
     Outbox,
-    /// The broker, since this time (milliseconds of the engine's clock), or a worker that never listed it.
+    /// The broker, or a worker that never listed it (milliseconds of the engine's clock).
     Broker {
-        /// Since when.
+        /// From when its wait to be claimed counts: its confirm or the last look at it; later while nobody could be
+        /// heard.
         since_ms: u64,
     },
     /// Some worker that no heartbeat has named: the broker delivered the message again, to another one, at this time

@@ -239,9 +239,11 @@ pub struct AttemptRecord {
     pub dispatch: DispatchId,
     /// The worker that executed it, where known.
     pub worker: Option<WorkerId>,
-    /// Start, microseconds since the Unix epoch, by the worker's clock.
+    /// Start, microseconds since the Unix epoch, by the worker's clock; of an attempt that no worker reported, by the
+    /// coordinator's.
     pub started_us: i64,
-    /// End, microseconds since the Unix epoch, by the worker's clock.
+    /// End, microseconds since the Unix epoch, by the worker's clock; of an attempt that no worker reported, by the
+    /// coordinator's.
     pub finished_us: i64,
     /// How it ended.
     pub result: AttemptResult,

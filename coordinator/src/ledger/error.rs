@@ -96,8 +96,8 @@ pub enum CommitError {
         /// The term that is over.
         epoch: Epoch,
     },
-    /// A run of the batch carries the idempotency key of another run. Nothing was written; take that run out of
-    /// the batch and answer its submitter with the other one.
+    /// A run of the batch carries the idempotency key of another run. Nothing was written. The term ends over it; the
+    /// submitter gets no answer, asks again, and is told of the other run.
     #[error("the client key of run {run} belongs to run {owner}")]
     ClientKeyTaken {
         /// The run of the batch.

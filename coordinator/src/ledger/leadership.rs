@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub struct Candidate {
     /// Name of the process, for people.
     pub name: String,
-    /// Where its API is reached, for redirects.
+    /// Where its API is reached: where a standby sends clients.
     pub api_address: String,
 }
 

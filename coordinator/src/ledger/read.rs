@@ -144,7 +144,7 @@ pub struct AttemptQuery {
     /// key alone is looked for in the whole run.
     pub tasks: Option<Vec<(u16, u32)>>,
     /// Only attempts that did not succeed.
-    pub only_failed: bool,
+    pub only_unsuccessful: bool,
     /// With what they printed, which is by far the largest column.
     pub with_output: bool,
     /// Rows of a page; at most [`PAGE_ROWS_MAX`].
@@ -161,7 +161,7 @@ impl AttemptQuery {
             asset_index: None,
             partition_key: None,
             tasks: None,
-            only_failed: false,
+            only_unsuccessful: false,
             with_output: false,
             limit: PAGE_ROWS_MAX,
             cursor: None,

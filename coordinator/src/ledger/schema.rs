@@ -31,6 +31,9 @@ pub struct PendingMigration {
 }
 
 /// Opens a ledger whose schema is current.
+///
+/// # Errors
+/// When the schema is behind or ahead of this program, or the database does not answer or cannot be opened.
 pub async fn connect(address: &Address) -> Result<Arc<dyn Ledger>, LedgerError> {
     let pending = pending_migrations(address).await?;
     if let Some(first) = pending.first() {
@@ -53,6 +56,9 @@ pub async fn connect(address: &Address) -> Result<Arc<dyn Ledger>, LedgerError> 
 /// Applies what is missing. A file that does not exist is made, its folder too. Returns what was applied.
 ///
 /// Safe to run from several processes at once: they take turns.
+///
+/// # Errors
+/// When the schema is ahead of this program, or the database does not answer, cannot be opened, or refuses a statement.
 pub async fn migrate(address: &Address) -> Result<Vec<PendingMigration>, LedgerError> {
     let pending = pending_migrations(address).await?;
     if pending.is_empty() {
@@ -76,6 +82,9 @@ pub async fn migrate(address: &Address) -> Result<Vec<PendingMigration>, LedgerE
 }
 
 /// What [`migrate`] would apply, in order. Changes nothing.
+///
+/// # Errors
+/// When the schema is ahead of this program, or the database does not answer or cannot be opened.
 pub async fn pending_migrations(address: &Address) -> Result<Vec<PendingMigration>, LedgerError> {
     const DOING: &str = "reading which migrations a ledger has";
     const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";

@@ -105,34 +105,6 @@ pub struct PartitionCounts {
     pub missing: u64,
 }
 
-/// A commit changed the state of a partition.
-pub(super) struct Change {
-    asset: Arc<str>,
-    partition_key: String,
-    materialized: bool,
-}
-
-/// What a batch will change once it is durable.
-pub(super) fn changes(batch: &Batch) -> Vec<Change> {
-    batch
-        .attempts
-        .iter()
-        .filter_map(|attempt| {
-            let materialized = match &attempt.result {
-                AttemptResult::Succeeded => true,
-                AttemptResult::Failed { .. } | AttemptResult::Lost { .. } if attempt.result.is_terminal() => {
-                    false
-                }
-                AttemptResult::Failed { .. } | AttemptResult::Lost { .. } | AttemptResult::Cancelled => {
-                    return None;
-                }
-            };
-            let (asset, partition_key) = (Arc::clone(&attempt.asset), attempt.partition_key.clone());
-            Some(Change { asset, partition_key, materialized })
-        })
-        .collect()
-}
-
 impl Catalog {
     /// The catalog at the beginning of a term, and what has to be read for it.
     pub(super) fn begin(definitions: &Arc<Definitions>, now: DateTime<Utc>) -> (Self, Reading) {
@@ -202,15 +174,22 @@ impl Catalog {
     }
 
     /// Takes what a commit has made durable.
-    pub(super) fn apply(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            let Some(status) = self.assets.get_mut(&*change.asset) else { continue };
-            let Ok(ordinal) = status.partitions.ordinal(&change.partition_key) else { continue };
-            if change.materialized {
-                status.materialized.insert(ordinal);
-                status.failed.remove(ordinal);
-            } else {
-                status.failed.insert(ordinal);
+    pub(super) fn apply(&mut self, batch: &Batch) {
+        for attempt in &batch.attempts {
+            let Some(status) = self.assets.get_mut(&*attempt.asset) else { continue };
+            let Ok(ordinal) = status.partitions.ordinal(&attempt.partition_key) else { continue };
+            match attempt.result {
+                AttemptResult::Succeeded => {
+                    status.materialized.insert(ordinal);
+                    status.failed.remove(ordinal);
+                }
+                AttemptResult::Failed { terminal: true, .. } | AttemptResult::Lost { terminal: true } => {
+                    status.failed.insert(ordinal);
+                }
+                // Another attempt follows, or nobody wants one.
+                AttemptResult::Failed { terminal: false, .. }
+                | AttemptResult::Lost { terminal: false }
+                | AttemptResult::Cancelled => {}
             }
         }
     }
@@ -233,10 +212,24 @@ fn resolve(definitions: &Definitions, asset: &str, now: DateTime<Utc>) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use backstitch_proto::id::{DispatchId, RunId};
+    use uuid::Uuid;
 
-    fn change(partition_key: &str, materialized: bool) -> Change {
-        Change { asset: Arc::from("readings"), partition_key: partition_key.to_owned(), materialized }
+    use super::*;
+    use crate::ledger::AttemptRecord;
+
+    /// Partitions that succeeded, and others that failed for good, in this order.
+    fn batch(ended: &[(&str, bool)]) -> Batch {
+        let attempt = |&(key, succeeded): &(&str, bool)| {
+            let (run, dispatch) = (RunId(Uuid::nil()), DispatchId(1));
+            let made = AttemptRecord::succeeded(run, "readings".into(), 0, key.to_owned(), dispatch, 0);
+            let result = match succeeded {
+                true => AttemptResult::Succeeded,
+                false => AttemptResult::Lost { terminal: true },
+            };
+            AttemptRecord { result, ..made }
+        };
+        Batch { attempts: ended.iter().map(attempt).collect(), ..Batch::default() }
     }
 
     #[test]
@@ -247,11 +240,7 @@ mod tests {
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("an instant");
         let (before, after) = (at("2024-01-03T23:59:59Z"), at("2024-01-04T00:00:00Z"));
         let mut catalog = Catalog::empty(&definitions, after);
-        catalog.apply(vec![
-            change("2024-01-01", true),
-            change("2024-01-03", true),
-            change("2024-01-02", false),
-        ]);
+        catalog.apply(&batch(&[("2024-01-01", true), ("2024-01-03", true), ("2024-01-02", false)]));
         let states = |catalog: &mut Catalog, now| {
             let status = catalog.asset_at("readings", now).expect("the asset");
             let ordinals = |subset: &PartitionSubset| subset.iter().collect::<Vec<_>>();
@@ -259,7 +248,7 @@ mod tests {
         };
         assert_eq!(states(&mut catalog, after), (3, vec![0, 2], vec![1]));
         assert_eq!(states(&mut catalog, before), (2, vec![0], vec![1]), "the third day is not over");
-        catalog.apply(vec![change("2024-01-03", false)]);
+        catalog.apply(&batch(&[("2024-01-03", false)]));
         assert_eq!(states(&mut catalog, after), (3, vec![0, 2], vec![1, 2]));
     }
 
@@ -279,8 +268,8 @@ assets:
         read.materialized = PartitionSubset::from_ordinals([0, 1, 2]);
         read.failed = PartitionSubset::from_ordinals([1, 3]);
         // Meanwhile b and e succeed, c fails, d succeeds and then fails.
-        catalog.apply(vec![change("b", true), change("e", true), change("c", false)]);
-        catalog.apply(vec![change("d", true), change("d", false)]);
+        catalog.apply(&batch(&[("b", true), ("e", true), ("c", false)]));
+        catalog.apply(&batch(&[("d", true), ("d", false)]));
         catalog.take_in(reading);
         let status = catalog.asset_at("readings", Utc::now()).expect("the asset");
         assert_eq!(status.materialized, PartitionSubset::from_ordinals([0, 1, 2, 3, 4]));

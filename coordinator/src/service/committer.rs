@@ -15,16 +15,16 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Commits `batch`, again and again while the outcome is unknown: it is the same batch, so the second time changes
-/// nothing. There is no limit on repetitions; the caller drops the future when the term is over.
+/// nothing. Gives it back once it is durable. There is no limit on repetitions; the caller drops the future when the term is over.
 pub(super) async fn commit(
     ledger: Arc<dyn Ledger>,
     epoch: Epoch,
     batch: Batch,
-) -> Result<(), (CommitError, Batch)> {
+) -> Result<Batch, CommitError> {
     let mut pause = PAUSE_MIN;
     loop {
         match ledger.commit(epoch, &batch).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(batch),
             Err(CommitError::Transient(error)) => {
                 warn!(error = &error as &dyn std::error::Error, "commit failed; trying the same batch again");
                 tokio::time::sleep(pause).await;
@@ -35,7 +35,7 @@ pub(super) async fn commit(
                     // Said here: the term may have ended in another way meanwhile, and then nobody hears of this.
                     warn!(attempts = batch.attempts.len(), "a commit was refused: another coordinator leads");
                 }
-                return Err((error, batch));
+                return Err(error);
             }
         }
     }

@@ -37,7 +37,7 @@ pub enum HandleError {
     #[error("there is no run {0}")]
     UnknownRun(RunId),
     /// The run is live.
-    #[error("run {0} has not ended")]
+    #[error("run {0} has not ended: cancel it, or wait until it has")]
     NotEnded(RunId),
     /// What the run was made of cannot be told any more.
     #[error("this program cannot read the definitions that run {run} is pinned to: {problem}")]

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::binding::resolve_config;
-use super::catalog::Catalog;
+use super::catalog::{AssetStatus, Catalog};
 use super::nonexistent;
 use super::submission::{Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError};
 use crate::engine::RunPlan;
@@ -37,12 +37,11 @@ impl Planned {
         &mut self,
         asset: Arc<str>,
         partitions: &Partitions,
-        selected: &PartitionSubset,
+        selected: u64,
         targets: PartitionSubset,
         waits: Vec<PlannedWait>,
     ) {
-        let tasks = planned_tasks(&asset, partitions, selected, &targets);
-        self.preview.assets.push(PlannedTasks { waits, ..tasks });
+        self.preview.assets.push(planned_tasks(&asset, partitions, selected, &targets, waits));
         self.preview.tasks += targets.len();
         self.assets.push(PlannedAsset { asset, targets });
     }
@@ -80,8 +79,7 @@ pub(super) fn plan(
                 .push(format!("asset \"{name}\": its partitions cannot be told; see the coordinator's log"));
             continue;
         };
-        let status = status.clone();
-        let partitions = status.partitions.clone();
+        let AssetStatus { partitions, materialized, failed } = status.clone();
         let subset = match select_partitions(submission, &definitions, name, &partitions, &chosen) {
             Ok(subset) => subset,
             Err(problem) => {
@@ -91,11 +89,11 @@ pub(super) fn plan(
         };
         let targets = match submission.filter {
             Filter::All => subset.clone(),
-            Filter::Missing => subset.difference(&status.materialized),
-            Filter::Failed => subset.intersection(&status.failed),
+            Filter::Missing => subset.difference(&materialized),
+            Filter::Failed => subset.intersection(&failed),
         };
         match waits(name.as_str(), &partitions, &targets, catalog, now) {
-            Ok(waits) => planned.add(name.as_str().into(), &partitions, &subset, targets, waits),
+            Ok(waits) => planned.add(name.as_str().into(), &partitions, subset.len(), targets, waits),
             Err(missing) => problems.extend(missing),
         }
         chosen.insert(name.clone(), (partitions, subset));
@@ -129,7 +127,7 @@ pub(super) fn rest_of(
         let partitions = status.partitions.clone();
         let targets = asset.partitions.carry_over(&rest, &partitions).subset;
         match waits(&asset.name, &partitions, &targets, catalog, now) {
-            Ok(waits) => planned.add(Arc::clone(&asset.name), &partitions, &targets.clone(), targets, waits),
+            Ok(waits) => planned.add(Arc::clone(&asset.name), &partitions, targets.len(), targets, waits),
             Err(missing) => problems.extend(missing),
         }
     }
@@ -194,7 +192,7 @@ fn select_assets(
         (None, None) => return Err(fail("give `assets` or `job`; `*` selects every asset".to_owned())),
         (Some(assets), None) => assets.clone(),
         (None, Some(job)) => {
-            let job = definitions.job(job).ok_or_else(|| fail(format!("job \"{job}\" is not defined")))?;
+            let job = definitions.job(job).ok_or_else(|| fail(definitions.job_not_defined(job)))?;
             job.select.clone()
         }
     };
@@ -220,8 +218,7 @@ fn select_partitions(
         }
         let mapper = Mapper::new(&edge.mapping, upstream, partitions)
             .map_err(|error| format!("asset \"{name}\", dependency \"{}\": {error}", edge.upstream))?;
-        let of_this = mapper.downstream_of(subset);
-        mapped = Some(mapped.map_or_else(|| of_this.clone(), |so_far| so_far.union(&of_this)));
+        *mapped.get_or_insert_default() |= &mapper.downstream_of(subset);
     }
     match mapped {
         Some(mapped) => Ok(mapped),
@@ -246,8 +243,9 @@ fn check_config(
 fn planned_tasks(
     name: &str,
     partitions: &Partitions,
-    selected: &PartitionSubset,
+    selected: u64,
     targets: &PartitionSubset,
+    waits: Vec<PlannedWait>,
 ) -> PlannedTasks {
     let mut shown = Vec::new();
     let mut more_ranges = 0;
@@ -257,11 +255,11 @@ fn planned_tasks(
     }
     PlannedTasks {
         asset: name.to_string(),
-        selected: selected.len(),
+        selected,
         tasks: targets.len(),
         partitions: shown,
         more_ranges,
-        waits: Vec::new(),
+        waits,
     }
 }
 
@@ -277,7 +275,7 @@ mod tests {
         let days = PartitionsDefinition::of_keys(keys).resolve(DateTime::<Utc>::UNIX_EPOCH, &NoDynamicKeys);
         let days = days.expect("a list");
         let targets: PartitionSubset = (0..20).filter(|at| at % 3 != 2).collect();
-        let planned = planned_tasks("report", &days, &days.all(), &targets);
+        let planned = planned_tasks("report", &days, days.all().len(), &targets, Vec::new());
         assert_eq!((planned.tasks, planned.partitions.len(), planned.more_ranges), (14, PREVIEW_RANGES, 2));
         assert_eq!(planned.partitions[0], "\"day 0, all\"...\"day 1, all\"");
         let shown = days.parse(&planned.partitions.join(", ")).expect("it reads back");

@@ -31,8 +31,9 @@ pub struct Submission {
     /// A job of the project, instead of `assets`.
     #[serde(default)]
     pub job: Option<String>,
-    /// Partitions in the selection grammar; absent = all that exist. Applies to every selected asset that is
-    /// partitioned; keys that an asset does not have are an error unless another selected asset has them.
+    /// Partitions in the selection grammar; absent = all that exist. Applies where the selection begins: to
+    /// partitioned assets without a selected partitioned upstream. Those downstream take the partitions that depend
+    /// on theirs.
     #[serde(default)]
     pub partitions: Option<String>,
     /// Which of them.
@@ -48,7 +49,8 @@ pub struct Submission {
     /// Runs of a higher class go first.
     #[serde(default)]
     pub priority: Option<i32>,
-    /// Tasks of the run that execute at once; those that wait behind one of them in the same message do not count. 0 is no bound.
+    /// Tasks of the run that execute at once; those that wait behind one of them in the same message do not count.
+    /// 0 is no bound.
     #[serde(default)]
     pub max_parallel: Option<u32>,
     /// Idempotency key: a second submission with the same key returns the first one's run.
@@ -57,8 +59,8 @@ pub struct Submission {
     /// Who asks.
     #[serde(default)]
     pub origin: Option<RunOrigin>,
-    /// W3C `traceparent` under which the run is traced.
-    #[serde(default, skip_deserializing)]
+    /// W3C `traceparent` under which the run is traced. Between processes it travels in a header.
+    #[serde(skip)]
     pub traceparent: Option<String>,
 }
 

@@ -60,6 +60,7 @@ async fn what_does_not_exist_is_named_with_where_to_look() {
 async fn what_cannot_be_read_is_named_with_its_place_and_what_would_be_taken() {
     let world = World::start().await;
     let json = "application/json";
+    let run = format!("/api/runs/{UNKNOWN}");
     let long = format!("{{\"assets\": \"{}\"}}", "x".repeat(1 << 20));
     for (method, path, content_type, body, status, kind, said) in [
         ("POST", "/api/runs", json, "{\"assets\": ", 400, "body", ["line 1 column 11", "/api/openapi.json"]),
@@ -68,10 +69,11 @@ async fn what_cannot_be_read_is_named_with_its_place_and_what_would_be_taken() {
         ("POST", "/api/runs", json, "{\"assets\": 7}", 422, "body", ["integer `7`", "line 1 column 12"]),
         ("POST", "/api/runs", json, &long, 413, "body", ["1048576 bytes", "say less"]),
         ("POST", "/api/runs", "text/plain", "raw", 415, "body", ["application/json", "/api/openapi.json"]),
-        ("PATCH", &format!("/api/runs/{UNKNOWN}"), json, "[", 400, "body", ["column 1", "/api/openapi.json"]),
+        ("PATCH", &run, json, "[", 400, "body", ["column 1", "/api/openapi.json"]),
         ("GET", "/api/runs?status=odd", json, "", 400, "query", ["`odd`", "/api/openapi.json"]),
         ("GET", "/api/runs?limit=-1", json, "", 400, "query", ["limit", "/api/openapi.json"]),
         ("GET", "/api/runs?cursor=x", json, "", 422, "invalid", ["\"x\" is not a cursor", "\"next\""]),
+        ("PATCH", &run, json, "{}", 422, "invalid", ["nothing to change", "`max_parallel`"]),
         ("GET", "/api/materializations", json, "", 400, "query", ["`asset`", "/api/openapi.json"]),
         ("GET", "/api/runs/%FF", json, "", 400, "path", ["`id`", "UTF-8"]),
         ("PATCH", "/api/runs/%FF", json, "{}", 400, "path", ["`id`", "UTF-8"]),

@@ -15,6 +15,7 @@ use super::{
     project::{Asset, AssetPartitions, Job, Project},
     selection::{Selection, SelectionErrors},
     source,
+    suggest::did_you_mean,
 };
 use crate::{
     mapping::PartitionMapping,
@@ -136,6 +137,16 @@ impl Definitions {
             Err(error) => Some(error.to_string()),
         };
         said.unwrap_or_else(|| format!("asset \"{name}\" is not defined"))
+    }
+
+    /// What to say of a name that no job has: the nearest one, if there is one that is near.
+    pub fn job_not_defined(&self, name: &str) -> String {
+        // A text that can be no name may be very long, and is near none.
+        let hint = match name.parse::<JobName>() {
+            Ok(_) => did_you_mean(name, self.project.jobs.keys().map(JobName::as_str)),
+            Err(_) => String::new(),
+        };
+        format!("job \"{name}\" is not defined{hint}")
     }
 
     /// Every worker queue that tasks of the project can be sent to; the default one where nothing says another.

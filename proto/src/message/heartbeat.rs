@@ -21,7 +21,7 @@ pub struct Heartbeat {
     pub slots: u32,
     /// Queues that it consumes.
     pub queues: Vec<String>,
-    /// Native assets that it can execute.
+    /// Native assets that it can execute. For whoever looks at messages; the coordinator does not read it.
     pub native_assets: Vec<String>,
     /// It is shutting down: it starts nothing more and frees no slots.
     pub draining: bool,
@@ -36,7 +36,7 @@ pub struct Held {
     pub dispatch: DispatchId,
     /// Its execution has begun.
     pub started: bool,
-    /// Tasks of it that have ended.
+    /// Tasks of it that have ended. For whoever looks at messages; the coordinator does not read it.
     pub done: u32,
 }
 

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use super::capture::Capture;
 use super::process::{Ended, Program};
 use crate::clock::now_us;
-use crate::execution::{Executed, Execution};
+use crate::execution::{Executed, Execution, keep_output};
 use crate::limits::{NAME_BYTES, bounded, bounded_checks, bounded_failure, bounded_metadata};
 use crate::pipes::session::{ChildError, PartitionOutcome, Reported, Session};
 use crate::stop::Stop;
@@ -138,7 +138,7 @@ pub(crate) fn outcomes(
         ));
     }
     let finished_us = now_us();
-    let outcomes: Vec<Outcome> = execution
+    let mut outcomes: Vec<Outcome> = execution
         .tasks
         .iter()
         .filter_map(|task| {
@@ -147,7 +147,8 @@ pub(crate) fn outcomes(
             Some(outcome(task, verdict, own, &session.reported, capture, (started_us, finished_us)))
         })
         .collect();
-    Executed { outcomes: with_output(outcomes, capture), stopped }
+    keep_output(&mut outcomes, capture);
+    Executed { outcomes, stopped }
 }
 
 /// What the end of the execution means for tasks that the child said nothing of.
@@ -271,16 +272,6 @@ fn outcome(
         outcome.data_version = data_version.map(|version| bounded(version, NAME_BYTES));
     }
     outcome
-}
-
-/// What a batch printed is kept once: with its first failure, where people look for it, else with its first task.
-fn with_output(mut outcomes: Vec<Outcome>, capture: &Capture) -> Vec<Outcome> {
-    let place =
-        outcomes.iter().position(|outcome| matches!(outcome.verdict, Verdict::Failed(_))).unwrap_or(0);
-    if let Some(outcome) = outcomes.get_mut(place) {
-        outcome.output = capture.output();
-    }
-    outcomes
 }
 
 #[cfg(test)]

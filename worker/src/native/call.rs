@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::registry::Function;
 use super::{AssetError, BatchOutcome, Context, Materialization, Registry};
 use crate::clock::now_us;
-use crate::execution::{Executed, Execution};
+use crate::execution::{Executed, Execution, keep_output};
 use crate::limits::{NAME_BYTES, bounded, bounded_checks, bounded_failure, bounded_metadata};
 use crate::stop::{Stop, StopSignal};
 
@@ -48,8 +48,11 @@ where
         if let Ended::Stopped(reason) = ended {
             executed.stopped = Some(reason);
         }
-        let result = by_end(ended);
-        executed.outcomes.extend(result.map(|result| outcome(task, result, &context, started_us)));
+        if let Some(result) = by_end(ended) {
+            let mut outcome = outcome(task, result, &context, started_us);
+            outcome.output = context.capture().output();
+            executed.outcomes.push(outcome);
+        }
     }
     executed
 }
@@ -81,8 +84,7 @@ where
         outcome(task, own, &context, started_us)
     });
     let mut outcomes: Vec<Outcome> = outcomes.collect();
-    // What the batch logged is kept once, with its first task.
-    outcomes.iter_mut().skip(1).for_each(|outcome| outcome.output = None);
+    keep_output(&mut outcomes, context.capture());
     Executed { outcomes, stopped }
 }
 
@@ -160,6 +162,7 @@ fn unknown(execution: &Execution<'_>, registry: &Registry) -> Executed {
     Executed { outcomes: outcomes.collect(), stopped: None }
 }
 
+/// The outcome of a task, without what was logged: a batch keeps that once.
 fn outcome(
     task: &TaskSpec,
     result: Result<Materialization, Verdict>,
@@ -194,7 +197,7 @@ fn outcome(
         metadata,
         data_version: data_version.map(|version| bounded(version, NAME_BYTES)),
         checks: bounded_checks(checks),
-        output: context.capture().output(),
+        output: None,
     }
 }
 

@@ -143,6 +143,24 @@ async fn a_call_that_is_told_to_end_may_clean_up() {
 }
 
 #[tokio::test]
+async fn what_a_batch_logged_is_kept_once_with_its_first_failure_or_else_its_first_partition() {
+    let cases: [(&[&str], usize); 2] = [(&["b", "c"], 1), (&[], 0)];
+    for (failing, kept_with) in cases {
+        let mut registry = Registry::default();
+        registry.insert_batch("asset".into(), move |ctx: Context| async move {
+            ctx.log("looked at all of them");
+            let failed = |outcome: BatchOutcome, key: &&str| outcome.partition(*key, Err::<(), _>("no rows"));
+            failing.iter().fold(BatchOutcome::new(), failed)
+        });
+        let outcomes = run(registry, testing::dispatch("asset", &["a", "b", "c"])).await;
+        for (at, outcome) in outcomes.iter().enumerate() {
+            let text = outcome.output.as_ref().map(|output| output.text.as_str());
+            assert_eq!(text, (at == kept_with).then_some("looked at all of them\n"), "{at}: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_batch_function_has_an_outcome_per_partition() {
     let mut registry = Registry::default();
     registry.insert_batch("asset".into(), |ctx: Context| async move {

@@ -37,7 +37,7 @@ impl NoopArgs {
             .ok_or_else(|| Invalid::one("a worker needs a broker: --broker-url, or BACKSTITCH_BROKER_URL"))?;
         let shutdown = Signals::listen()?.into_token();
         let options = WorkerOptions {
-            slots: self.slots.slots(&SettingsFile::of(&self.project)?),
+            slots: self.slots.slots(&SettingsFile::of(&self.project)?)?,
             queues: vec![QUEUE.to_owned()],
             ..WorkerOptions::default()
         };

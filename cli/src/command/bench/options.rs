@@ -31,7 +31,7 @@ pub(crate) struct BenchArgs {
     /// Worker processes to start; 0 takes those that run, or that you start with `backstitch bench-worker`
     #[arg(long, default_value_t = 1, value_name = "W")]
     workers: u32,
-    /// How long to go without a worker where you start them, seconds
+    /// Seconds without a worker of yours before giving up (--workers 0)
     #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     worker_wait: u64,
     /// Slots of each worker
@@ -40,7 +40,7 @@ pub(crate) struct BenchArgs {
     /// Tasks that one message carries: as many as fit, or one
     #[arg(long, value_enum, default_value_t, value_name = "auto|1")]
     batch: Packing,
-    /// How long it goes on, seconds, where the tasks do not say so: priority and sustained
+    /// Seconds to measure; only for priority and sustained
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Leave the database of the measurement behind, and say its name

@@ -23,7 +23,7 @@ pub(super) struct ListArgs {
     /// Only runs of this asset
     #[arg(long, value_name = "ASSET")]
     asset: Option<String>,
-    /// How many
+    /// Runs to list, at most
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
     #[command(flatten)]

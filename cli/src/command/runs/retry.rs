@@ -23,7 +23,7 @@ pub(super) struct RetryArgs {
 impl RetryArgs {
     pub(super) async fn run(self) -> Result<Exit> {
         let args = self.one;
-        let slots = self.slots.slots(&SettingsFile::of(&args.place.project)?);
+        let slots = self.slots.slots(&SettingsFile::of(&args.place.project)?)?;
         let mut leading = Leading::find(&args.place, |_| Roles {
             slots: Some(slots),
             listen: Listen::AnyPort,

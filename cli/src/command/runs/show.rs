@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use backstitch_coordinator::api::{AttemptView, RunView};
+use backstitch_proto::id::RunId;
 use clap::Args;
 use serde::Serialize;
 
@@ -9,8 +10,8 @@ use super::took;
 use crate::display::{OutputArgs, elapsed, instant, number, plural, print, print_json, status_word};
 use crate::exit::Exit;
 use crate::settings::PlaceArgs;
-use crate::source::{self, AttemptsQuery};
-use crate::summary::{RunWithFailures, asset_table, failure_list};
+use crate::source::{self, AttemptsQuery, Look};
+use crate::summary::{RunWithFailures, asset_table, failures_text};
 
 /// Attempts that `show` lists at most: what a person reads; programs ask the API page by page.
 const ATTEMPTS_MAX: usize = 10_000;
@@ -25,7 +26,7 @@ pub(super) struct ShowArgs {
     /// List every attempt
     #[arg(long, conflicts_with = "failed")]
     attempts: bool,
-    /// With what they printed
+    /// With what they printed; alone: of those that did not succeed
     #[arg(long)]
     logs: bool,
     #[command(flatten)]
@@ -47,37 +48,39 @@ impl ShowArgs {
         let look = source::look(&self.place).await?;
         let id = source::find_run(look.as_ref(), &self.run).await?;
         let run = look.run(id).await?;
-        let flags = self.place.flags();
-        let outcome = if self.failed || self.attempts || self.logs {
-            let query =
-                AttemptsQuery { run: id, failed: !self.attempts, output: self.logs, limit: ATTEMPTS_MAX };
-            Listed { attempts: look.attempts(query).await?, run }
+        if self.failed || self.attempts || self.logs {
+            self.print_attempts(look.as_ref(), run).await?;
         } else {
-            let RunWithFailures { run, failures } = RunWithFailures::of(look.as_ref(), run).await?;
-            if self.output.json() {
-                print_json(&RunWithFailures { run, failures })?;
-                return Ok(Exit::Done);
-            }
-            print(&facts(&run))?;
-            print(&format!("\n{}", asset_table(&run)))?;
-            if !failures.is_empty() {
-                let failed = run.counts.map_or(0, |counts| counts.failed);
-                print(&format!("\n{}", failure_list(&failures, failed)))?;
-                print(&format!(
-                    "\nAll of them, with what they printed:\n  backstitch runs show {id} --failed --logs{flags}"
-                ))?;
-            }
-            return Ok(Exit::Done);
-        };
-        if self.output.json() {
-            print_json(&outcome)?;
-            return Ok(Exit::Done);
-        }
-        print(&facts(&outcome.run))?;
-        for attempt in &outcome.attempts {
-            print(&format!("\n{}", attempt_text(attempt)))?;
+            self.print_overview(look.as_ref(), run).await?;
         }
         Ok(Exit::Done)
+    }
+
+    /// The run, and its attempts one by one.
+    async fn print_attempts(&self, look: &dyn Look, run: RunView) -> Result<()> {
+        let (id, failed) = (RunId(run.id), !self.attempts);
+        let query = AttemptsQuery { run: id, failed, output: self.logs, limit: ATTEMPTS_MAX };
+        let listed = Listed { attempts: look.attempts(query).await?, run };
+        if self.output.json() {
+            return print_json(&listed);
+        }
+        print(&facts(&listed.run))?;
+        listed.attempts.iter().try_for_each(|attempt| print(&format!("\n{}", attempt_text(attempt))))
+    }
+
+    /// The run, its tasks by state, and the first failures.
+    async fn print_overview(&self, look: &dyn Look, run: RunView) -> Result<()> {
+        let shown = RunWithFailures::of(look, run).await?;
+        if self.output.json() {
+            return print_json(&shown);
+        }
+        let RunWithFailures { run, failures } = &shown;
+        print(&facts(run))?;
+        print(&format!("\n{}", asset_table(run)))?;
+        if failures.is_empty() {
+            return Ok(());
+        }
+        print(&format!("\n{}", failures_text(run, failures, &self.place.flags())))
     }
 }
 

@@ -201,7 +201,7 @@ macro_rules! reads {
                     });
                     query.push(")");
                 }
-                if wanted.only_failed {
+                if wanted.only_unsuccessful {
                     query.push(" AND t.outcome <> 'succeeded'");
                 }
                 if let Some(after) = wanted.cursor {

@@ -14,7 +14,6 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::{Leader, OBSERVE_EVERY, micros};
 use crate::engine::{Effect, Sealed};
 use crate::ledger::{Batch, CommitError};
-use crate::service::catalog::{self, Change};
 use crate::service::handle::RunFinished;
 use crate::service::metrics::BatchSize;
 use crate::service::outbox::Parcel;
@@ -38,9 +37,8 @@ pub(super) struct AfterCommit {
 
 /// A commit under way.
 pub(super) struct Committing {
-    done: BoxFuture<'static, Result<(), (CommitError, Batch)>>,
-    /// What the catalog has to learn once the batch is durable.
-    changes: Vec<Change>,
+    /// Gives the batch back once it is durable: the catalog has to learn of it.
+    done: BoxFuture<'static, Result<Batch, CommitError>>,
     effects: Vec<Effect>,
     after_commit: AfterCommit,
     size: BatchSize,
@@ -48,7 +46,7 @@ pub(super) struct Committing {
 }
 
 /// The end of the commit under way; never, if there is none.
-pub(super) async fn commit_done(committing: &mut Option<Committing>) -> Result<(), (CommitError, Batch)> {
+pub(super) async fn commit_done(committing: &mut Option<Committing>) -> Result<Batch, CommitError> {
     match committing {
         Some(committing) => (&mut committing.done).await,
         None => std::future::pending().await,
@@ -62,20 +60,15 @@ impl Leader<'_> {
             return Ok(());
         }
         let Some(Sealed { batch, effects }) = self.engine.seal(self.clock.now()) else {
+            // What came changed nothing.
             let after_commit = std::mem::take(&mut self.after_commit);
-            if !after_commit.ackers.is_empty() {
-                // These reports changed nothing: there is nothing to wait for.
-                tokio::spawn(async move { _ = Acker::ack_all(after_commit.ackers).await });
-                self.note_unacknowledged();
-            }
-            after_commit.replies.into_iter().for_each(|reply| reply());
+            self.settle(after_commit);
             return Ok(());
         };
         let after_commit = std::mem::take(&mut self.after_commit);
-        let changes = catalog::changes(&batch);
         let size = BatchSize::of(&batch);
         let done: BoxFuture<'static, _> = if batch.is_empty() {
-            std::future::ready(Ok(())).boxed()
+            std::future::ready(Ok(batch)).boxed()
         } else {
             let span = info_span!(
                 "commit",
@@ -95,20 +88,19 @@ impl Leader<'_> {
             }
             .boxed()
         };
-        self.committing =
-            Some(Committing { done, changes, effects, after_commit, size, since: Instant::now() });
+        self.committing = Some(Committing { done, effects, after_commit, size, since: Instant::now() });
         Ok(())
     }
 
     /// The batch is durable: what waited for that happens now.
-    pub(super) fn committed(&mut self, result: Result<(), (CommitError, Batch)>) -> Result<(), TermError> {
+    pub(super) fn committed(&mut self, result: Result<Batch, CommitError>) -> Result<(), TermError> {
         let Some(committed) = self.committing.take() else { return Ok(()) };
-        let Committing { changes, effects, after_commit, size, since, .. } = committed;
-        match result {
-            Ok(()) => {}
-            Err((CommitError::Deposed { .. }, _)) => return Err(TermError::Deposed),
-            Err((error, _)) => return Err(TermError::Commit(error)),
-        }
+        let Committing { effects, after_commit, size, since, .. } = committed;
+        let batch = match result {
+            Ok(batch) => batch,
+            Err(CommitError::Deposed { .. }) => return Err(TermError::Deposed),
+            Err(error) => return Err(TermError::Commit(error)),
+        };
         let took = since.elapsed();
         self.metrics.committed(&size, took);
         self.commit_size.committed(size.attempts, took);
@@ -116,23 +108,29 @@ impl Leader<'_> {
         if self.gauges_updated.elapsed() >= OBSERVE_EVERY {
             self.observe();
         }
-        self.catalog.apply(changes);
+        self.catalog.apply(&batch);
         for command in std::mem::take(&mut self.awaiting_commit) {
             self.command(command);
         }
-        if !after_commit.ackers.is_empty() {
-            tokio::spawn(async move { _ = Acker::ack_all(after_commit.ackers).await });
-            self.note_unacknowledged();
-        }
-        after_commit.replies.into_iter().for_each(|reply| reply());
         let now_us = self.clock.now().wall_us;
         after_commit
             .starts_us
             .iter()
             .for_each(|start_us| self.metrics.recorded(micros(now_us.saturating_sub(*start_us))));
+        self.settle(after_commit);
         self.pending_effects.extend(effects);
         self.perform();
         Ok(())
+    }
+
+    /// Nothing is left to wait for: acknowledges the reports and answers the users.
+    fn settle(&self, after: AfterCommit) {
+        let AfterCommit { ackers, replies, .. } = after;
+        if !ackers.is_empty() {
+            tokio::spawn(async move { _ = Acker::ack_all(ackers).await });
+            self.note_unacknowledged();
+        }
+        replies.into_iter().for_each(|reply| reply());
     }
 
     /// Counts the reports that are here: in front of the engine, behind it, and in the commit under way.

@@ -97,11 +97,14 @@ pub(crate) async fn filters_of_runs_and_attempts_leave_out_the_rest(ledger: Arc<
     let all = || AttemptQuery::of_run(both.id);
     assert_eq!(attempts(all()).await, [(0, 0), (0, 1), (0, 2), (1, 0)]);
     assert_eq!(attempts(AttemptQuery { asset_index: Some(1), ..all() }).await, [(1, 0)]);
-    assert_eq!(attempts(AttemptQuery { only_failed: true, ..all() }).await, [(0, 1), (0, 2)]);
+    assert_eq!(attempts(AttemptQuery { only_unsuccessful: true, ..all() }).await, [(0, 1), (0, 2)]);
     assert_eq!(attempts(AttemptQuery { partition_key: Some(key(0)), ..all() }).await, [(0, 0), (1, 0)]);
     let tasks = |tasks: &[(u16, u32)]| AttemptQuery { tasks: Some(tasks.to_vec()), ..all() };
     assert_eq!(attempts(tasks(&[(0, 2), (1, 0), (1, 9)])).await, [(0, 2), (1, 0)]);
-    assert_eq!(attempts(AttemptQuery { only_failed: true, ..tasks(&[(0, 0), (0, 1)]) }).await, [(0, 1)]);
+    assert_eq!(
+        attempts(AttemptQuery { only_unsuccessful: true, ..tasks(&[(0, 0), (0, 1)]) }).await,
+        [(0, 1)]
+    );
     assert_eq!(attempts(AttemptQuery { partition_key: Some(key(9)), ..tasks(&[(0, 2)]) }).await, []);
     assert_eq!(attempts(tasks(&[])).await, []);
     let without = ledger.attempts(&all()).await.expect("reading attempts");

@@ -116,6 +116,15 @@ fn problems_of_a_project_in_rust_name_what_they_are_about() {
 }
 
 #[test]
+fn a_job_that_is_not_defined_is_told_with_the_nearest_name() {
+    let text = "assets: {a: {}}\njobs: {nightly: {select: a}}";
+    let definitions = Definitions::from_yaml("backstitch.yaml", text).unwrap();
+    for (name, hint) in [("nightlyy", " (did you mean \"nightly\"?)"), ("weekly report", "")] {
+        assert_eq!(definitions.job_not_defined(name), format!("job \"{name}\" is not defined{hint}"));
+    }
+}
+
+#[test]
 fn pinned_definitions_read_back_the_same_with_their_mappings_written_out() {
     let definitions = pipeline();
     let pinned = serde_json::to_string(&definitions).unwrap();
