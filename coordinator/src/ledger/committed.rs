@@ -6,31 +6,29 @@
 
 use std::collections::HashSet;
 
-use backstitch_proto::id::RunId;
-
 use super::Batch;
 use super::assets::CommittedIds;
-use super::progress::{SegmentCounts, Segments};
+use super::progress::{Key, SegmentNames, Segments};
 
 /// Held for the length of a commit: they come one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Committed {
     /// Numbers of assets.
     pub(super) asset_ids: CommittedIds,
-    /// How many segments the live runs have.
-    pub(super) segments: SegmentCounts,
+    /// Names of the segments of live runs.
+    pub(super) segments: SegmentNames,
     /// Fingerprints of definitions. Every submission names those of its project, which may be megabytes.
     pub(super) definitions: HashSet<String>,
 }
 
 impl Committed {
-    /// Takes over what a durable batch brought: new ids of assets, segments, and which assets' segments were folded.
+    /// Takes over what a durable batch brought: new ids of assets, segments, and into which of them others were folded.
     pub(super) fn learn(
         &mut self,
         batch: &Batch,
         new_ids: CommittedIds,
         segments: &Segments,
-        folded: &[(RunId, u16)],
+        folded: Vec<(Key, i64)>,
     ) {
         self.asset_ids.extend(new_ids);
         self.segments.committed(segments, folded, &batch.finished());

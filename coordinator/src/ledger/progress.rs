@@ -25,30 +25,54 @@ use super::{AttemptRecord, AttemptResult, LiveAsset};
 
 /// Segments of one asset of one run until they are folded. Reading as many at takeover takes a millisecond, and
 /// rewriting a bitmap of a million partitions every so many commits adds nothing that could be measured.
-pub(super) const FOLD_AFTER: u32 = 512;
+pub(super) const FOLD_AFTER: usize = 512;
 
 /// Assets of runs that are folded in one commit at most, two statements each. The others have their turn in the next.
 const FOLDS_MAX: usize = 64;
 
-/// Counts the segments that this process committed, and so decides when to fold.
-#[derive(Debug, Default)]
-pub(super) struct SegmentCounts(HashMap<(RunId, u16), u32>);
+/// Run and position of the asset.
+pub(super) type Key = (RunId, u16);
 
-impl SegmentCounts {
-    /// Which of these are to be folded in the same transaction.
-    pub(super) fn due(&self, segments: &Segments) -> Vec<(RunId, u16)> {
-        let full = |key: &&(RunId, u16)| self.0.get(key).is_some_and(|count| *count >= FOLD_AFTER);
-        segments.keys().filter(full).take(FOLDS_MAX).copied().collect()
+/// Knows the segments that this process committed by name, and so decides when to fold, and what.
+#[derive(Debug, Default)]
+pub(super) struct SegmentNames(HashMap<Key, Names>);
+
+#[derive(Debug, Default)]
+struct Names {
+    names: Vec<i64>,
+    /// There are no others. Not known before the first fold: leaders before this one may have left some.
+    all: bool,
+}
+
+/// Segments that are to become one.
+#[derive(Debug, PartialEq)]
+pub(super) struct Fold {
+    pub(super) key: Key,
+    /// Which. Absent: whatever there is. Named, those that were folded before are not come across again: while a reader
+    /// keeps old versions of rows alive they are all still there, and a fold would take longer each time.
+    pub(super) names: Option<Vec<i64>>,
+}
+
+impl SegmentNames {
+    /// What is to be folded in the transaction that commits `segments`, which are among them. It is forgotten, so that a
+    /// fold of which nobody knows whether it was done is followed by one of whatever there is.
+    pub(super) fn take_due(&mut self, segments: &Segments) -> Vec<Fold> {
+        let fold = |(key, columns): &(Key, SegmentColumns)| {
+            let known = self.0.get_mut(key).filter(|known| known.names.len() >= FOLD_AFTER)?;
+            let Names { mut names, all } = std::mem::take(known);
+            names.push(columns.segment);
+            Some(Fold { key: *key, names: all.then_some(names) })
+        };
+        segments.iter().filter_map(fold).take(FOLDS_MAX).collect()
     }
 
-    /// These were committed, and those of them folded; the runs that finished are forgotten.
-    pub(super) fn committed(&mut self, segments: &Segments, folded: &[(RunId, u16)], finished: &[RunId]) {
-        for key in segments.keys() {
-            *self.0.entry(*key).or_default() += 1;
+    /// `segments` were committed, and some assets folded, each into the segment of this name; the runs that finished are
+    /// forgotten.
+    pub(super) fn committed(&mut self, segments: &Segments, folded: Vec<(Key, i64)>, finished: &[RunId]) {
+        for (key, columns) in segments {
+            self.0.entry(*key).or_default().names.push(columns.segment);
         }
-        for key in folded {
-            self.0.insert(*key, 0);
-        }
+        self.0.extend(folded.into_iter().map(|(key, name)| (key, Names { names: vec![name], all: true })));
         if !finished.is_empty() {
             self.0.retain(|(run, _), _| !finished.contains(run));
         }
@@ -83,16 +107,16 @@ impl SegmentColumns {
     }
 }
 
-/// By run and position of the asset.
-pub(super) type Segments = HashMap<(RunId, u16), Progress>;
+/// One per asset of a run.
+pub(super) type Segments = Vec<(Key, SegmentColumns)>;
 
 /// What the attempts of a batch add.
 pub(super) fn segments(attempts: &[AttemptRecord]) -> Segments {
-    let mut segments = Segments::new();
+    let mut progress: HashMap<Key, Progress> = HashMap::new();
     for attempt in attempts {
-        segments.entry((attempt.run, attempt.asset_index)).or_default().add(attempt);
+        progress.entry((attempt.run, attempt.asset_index)).or_default().add(attempt);
     }
-    segments
+    progress.into_iter().map(|(key, progress)| (key, progress.to_columns())).collect()
 }
 
 impl Progress {
@@ -231,17 +255,24 @@ mod tests {
     }
 
     #[test]
-    fn an_asset_is_folded_after_so_many_segments_and_counted_anew() {
+    fn an_asset_is_folded_after_so_many_segments_and_the_next_time_by_their_names() {
         let key = (RunId(uuid::Uuid::nil()), 0);
-        let (segments, mut counts) = (Segments::from([(key, Progress::default())]), SegmentCounts::default());
-        for _ in 0..FOLD_AFTER {
-            assert!(counts.due(&segments).is_empty());
-            counts.committed(&segments, &[], &[]);
+        let named = |name| vec![(key, SegmentColumns { segment: name, ..segment(&[1], &[]) })];
+        let mut known = SegmentNames::default();
+        for name in 0..FOLD_AFTER as i64 {
+            assert_eq!(known.take_due(&named(name)), []);
+            known.committed(&named(name), Vec::new(), &[]);
         }
-        assert_eq!(counts.due(&segments), [key]);
-        counts.committed(&segments, &[key], &[]);
-        assert!(counts.due(&segments).is_empty());
-        counts.committed(&segments, &[], &[key.0]);
-        assert!(counts.0.is_empty(), "a finished run is forgotten");
+        assert_eq!(known.take_due(&named(-1)), [Fold { key, names: None }], "also what others have left");
+        known.committed(&named(-1), vec![(key, -2)], &[]);
+        for name in 1..FOLD_AFTER as i64 {
+            assert_eq!(known.take_due(&named(name)), []);
+            known.committed(&named(name), Vec::new(), &[]);
+        }
+        let names = [-2].into_iter().chain(1..FOLD_AFTER as i64).chain([-3]).collect();
+        assert_eq!(known.take_due(&named(-3)), [Fold { key, names: Some(names) }]);
+        assert_eq!(known.take_due(&named(-3)), [], "nobody knows yet whether it was done");
+        known.committed(&named(-3), Vec::new(), &[key.0]);
+        assert!(known.0.is_empty(), "a finished run is forgotten");
     }
 }

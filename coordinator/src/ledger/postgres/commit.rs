@@ -41,10 +41,10 @@ pub(super) async fn commit(
     rows::upsert_materializations(&mut transaction, &effects.succeeded, &asset_ids).await?;
     rows::upsert_failures(&mut transaction, &effects.failed, &asset_ids).await?;
     let segments = segments(&batch.attempts);
-    let due = committed.segments.due(&segments);
     sql::insert_progress(&mut transaction, &segments).await?;
-    for (run, asset_index) in &due {
-        sql::fold_progress(&mut transaction, *run, *asset_index).await?;
+    let mut folded = Vec::new();
+    for fold in committed.segments.take_due(&segments) {
+        folded.push((fold.key, sql::fold_progress(&mut transaction, &fold).await?));
     }
     rows::delete_dispatches(&mut transaction, &batch.closed).await?;
     for (run, change) in &batch.changes {
@@ -61,6 +61,6 @@ pub(super) async fn commit(
     }
     transaction.commit().await.doing(DOING)?;
     let new_ids = asset_ids.into_new();
-    committed.learn(batch, new_ids, &segments, &due);
+    committed.learn(batch, new_ids, &segments, folded);
     Ok(())
 }

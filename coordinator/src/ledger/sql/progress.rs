@@ -13,7 +13,7 @@ macro_rules! progress {
 
             use crate::ledger::LedgerError;
             use crate::ledger::error::{Doing, unreadable};
-            use crate::ledger::progress::{Progress, SegmentColumns, Segments};
+            use crate::ledger::progress::{Fold, Progress, SegmentColumns, Segments};
             use crate::ledger::sql::bulk::statements;
 
             type Connection = <$Database as sqlx::Database>::Connection;
@@ -21,14 +21,6 @@ macro_rules! progress {
             pub(in crate::ledger) async fn insert_progress(
                 connection: &mut Connection,
                 segments: &Segments,
-            ) -> Result<(), LedgerError> {
-                let columns = |(key, progress): (&(RunId, u16), &Progress)| (*key, progress.to_columns());
-                insert_segments(connection, &segments.iter().map(columns).collect::<Vec<_>>()).await
-            }
-
-            async fn insert_segments(
-                connection: &mut Connection,
-                segments: &[((RunId, u16), SegmentColumns)],
             ) -> Result<(), LedgerError> {
                 for rows in statements(segments, |(_, columns)| columns.bytes()) {
                     let mut query = QueryBuilder::<$Database>::new(
@@ -49,29 +41,35 @@ macro_rules! progress {
                 Ok(())
             }
 
-            /// Unites the segments of one asset of one run in one.
+            /// Unites segments of one asset of one run in one, and gives its name.
             pub(in crate::ledger) async fn fold_progress(
                 connection: &mut Connection,
-                run: RunId,
-                asset_index: u16,
-            ) -> Result<(), LedgerError> {
+                fold: &Fold,
+            ) -> Result<i64, LedgerError> {
                 const DOING: &str = "folding the progress of a run";
-                let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(
-                    "DELETE FROM progress WHERE run_id = $1 AND asset_index = $2 \
-                     RETURNING succeeded, failed, cancelled, retried",
-                )
-                .bind(run.0)
-                .bind(i32::from(asset_index))
-                .fetch_all(&mut *connection)
-                .await
-                .doing(DOING)?;
+                let (run, asset_index) = fold.key;
+                let mut query = QueryBuilder::<$Database>::new("DELETE FROM progress WHERE run_id = ");
+                query.push_bind(run.0).push(" AND asset_index = ").push_bind(i32::from(asset_index));
+                if let Some(names) = &fold.names {
+                    query.push(" AND segment IN (");
+                    let mut list = query.separated(", ");
+                    for name in names {
+                        list.push_bind(*name);
+                    }
+                    list.push_unseparated(")");
+                }
+                query.push(" RETURNING succeeded, failed, cancelled, retried");
+                let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> =
+                    query.build_query_as().fetch_all(&mut *connection).await.doing(DOING)?;
                 let mut progress = Progress::default();
                 for (succeeded, failed, cancelled, retried) in rows {
                     let segment = SegmentColumns { segment: 0, succeeded, failed, cancelled, retried };
                     progress.unite(&segment).map_err(unreadable("the progress of a run"))?;
                 }
                 progress.settle();
-                insert_segments(connection, &[((run, asset_index), progress.to_columns())]).await
+                let folded = vec![(fold.key, progress.to_columns())];
+                insert_progress(connection, &folded).await?;
+                Ok(folded[0].1.segment)
             }
 
             /// The tasks of a live run that succeeded, by position of their asset.

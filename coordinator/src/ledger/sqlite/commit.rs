@@ -45,10 +45,10 @@ pub(super) async fn commit(
     upsert_materializations(&mut transaction, &effects.succeeded, &asset_ids).await?;
     upsert_failures(&mut transaction, &effects.failed, &asset_ids).await?;
     let segments = segments(&batch.attempts);
-    let due = committed.segments.due(&segments);
     sql::insert_progress(&mut transaction, &segments).await?;
-    for (run, asset_index) in &due {
-        sql::fold_progress(&mut transaction, *run, *asset_index).await?;
+    let mut folded = Vec::new();
+    for fold in committed.segments.take_due(&segments) {
+        folded.push((fold.key, sql::fold_progress(&mut transaction, &fold).await?));
     }
     for id in &batch.closed {
         sqlx::query("DELETE FROM dispatches WHERE id = $1")
@@ -62,7 +62,7 @@ pub(super) async fn commit(
     }
     transaction.commit().await.doing(DOING)?;
     let new_ids = asset_ids.into_new();
-    committed.learn(batch, new_ids, &segments, &due);
+    committed.learn(batch, new_ids, &segments, folded);
     Ok(())
 }
 
