@@ -1,6 +1,7 @@
 //! The end of every test: what has to be true once faults have stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -8,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{Cluster, Execution, PATIENCE};
 use crate::verify::verify;
-use crate::wait::{SOON, wait_for};
+use crate::wait::{SOON, must_become, wait_for};
 
 impl Cluster {
     /// Heals everything, waits for the run, and audits: all of its tasks succeeded.
@@ -57,13 +58,30 @@ impl Cluster {
     /// When it does not end.
     pub async fn until_ended(&self, run: &str) -> Result<Value> {
         let mut last = None;
-        let ended = wait_for("the run to end", PATIENCE, async || {
+        let ended = must_become("the run has not ended", PATIENCE, async || {
             let shown = self.leader_says("GET", &format!("/api/runs/{run}"), None).await?;
             let live = matches!(shown["status"].as_str()?, "running" | "paused" | "cancelling");
             last = Some(shown.clone());
             (!live).then_some(shown)
         });
         ended.await.with_context(|| format!("the last that was seen of it: {last:#?}"))
+    }
+
+    /// As [`Cluster::until_ended`], and it has taken no longer than that. One that never ends is another failure than one
+    /// that ends late.
+    ///
+    /// # Errors
+    /// When it does not end, or not in time.
+    pub async fn until_ended_within(&self, run: &str, limit: Duration) -> Result<Value> {
+        let begin = Instant::now();
+        let ended = self.until_ended(run).await?;
+        let took_s = begin.elapsed().as_secs_f64();
+        ensure!(
+            took_s <= limit.as_secs_f64(),
+            "waited {} s in vain for the run to end: it took {took_s:.1} s",
+            limit.as_secs()
+        );
+        Ok(ended)
     }
 
     /// Nothing is live or on its way, every worker that runs is known, no invariant is violated in the ledger, in the
@@ -146,7 +164,7 @@ impl Cluster {
             .iter_mut()
             .filter_map(|worker| worker.process.ended().is_none().then(|| worker.process.name().to_owned()));
         let running: BTreeSet<String> = running.collect();
-        wait_for("every worker to be known", PATIENCE, async || {
+        must_become("a worker that runs is not known", PATIENCE, async || {
             let known = self.leader_says("GET", "/api/workers", None).await?;
             let names: BTreeSet<_> =
                 known.as_array()?.iter().filter_map(|known| known["name"].as_str()).collect();
