@@ -179,7 +179,7 @@ async fn pausing_throttling_and_cancelling_hold_while_workers_die() -> Result<()
     let rest = cluster.submit_as(json!({ "assets": "*" })).await?;
     let ended = cluster.until_ended(&rest).await?;
     ensure!(ended["status"] == "succeeded", "{ended:#}");
-    cluster.audit().await
+    cluster.audit_with_metrics().await
 }
 
 /// F2, F20. Nothing is ever expanded: a million partitions are one row, for the next leader too.
