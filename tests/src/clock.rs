@@ -2,6 +2,7 @@
 //! somebody sets a real clock.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -54,6 +55,8 @@ impl WallClock {
         let folder = self.offset.path().parent().context("a folder")?;
         let mut next = NamedTempFile::new_in(folder)?;
         writeln!(next, "{ahead_s:+}")?;
+        // The user whose process goes by it need not be whoever sets it.
+        std::fs::set_permissions(next.path(), PermissionsExt::from_mode(0o644)).context("setting a clock")?;
         next.persist(self.offset.path()).context("setting a clock")?;
         Ok(())
     }

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::child::Group;
+use crate::clock::WallClock;
 use crate::{port, server};
 
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -30,6 +31,8 @@ pub struct Postgres {
     programs: PathBuf,
     port: u16,
     server: Option<Group>,
+    /// Its wall clock, where it has its own.
+    clock: Option<WallClock>,
 }
 
 impl Postgres {
@@ -46,7 +49,20 @@ impl Postgres {
     /// # Errors
     /// As for [`start`](Self::start).
     pub async fn start_in(folder: TempDir) -> Result<Self> {
+        Self::start_by(None, folder).await
+    }
+
+    /// The same with a wall clock of its own.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start), and when there can be no such clock.
+    pub async fn start_with_clock() -> Result<Self> {
+        Self::start_by(Some(WallClock::right()?), folder()?).await
+    }
+
+    async fn start_by(clock: Option<WallClock>, folder: TempDir) -> Result<Self> {
         let mut cluster = Self::prepare(folder)?;
+        cluster.clock = clock;
         let data = cluster.data().display().to_string();
         let arguments =
             ["-D", &data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
@@ -62,7 +78,15 @@ impl Postgres {
             chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))
                 .context("giving the cluster's folder to the service user")?;
         }
-        Ok(Self { programs: programs()?, folder, port, server: None })
+        Ok(Self { programs: programs()?, folder, port, server: None, clock: None })
+    }
+
+    /// The wall clock that only it goes by.
+    ///
+    /// # Errors
+    /// When it has none of its own.
+    pub fn clock(&self) -> Result<&WallClock> {
+        self.clock.as_ref().context("the cluster has no clock of its own")
     }
 
     /// The cluster's port on 127.0.0.1.
@@ -91,6 +115,7 @@ impl Postgres {
             "-c",
             "max_connections=200",
         ]);
+        command.envs(self.clock.iter().flat_map(WallClock::variables));
         let port = self.port;
         let listens = async || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
         server::start(&mut self.server, ("PostgreSQL", command), &log, START_PATIENCE, listens).await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::time::Instant;
 
 /// Long enough for everything that happens by itself on a slow machine: a broker node that restarts takes most of this.
@@ -16,18 +16,32 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When the time is over; it says what was waited for.
-pub async fn wait_for<T>(
-    what: &str,
+pub async fn wait_for<T>(what: &str, patience: Duration, probe: impl AsyncFnMut() -> Option<T>) -> Result<T> {
+    let became = within(patience, probe).await;
+    became.with_context(|| format!("waited {} s in vain for {what}", patience.as_secs()))
+}
+
+/// As [`wait_for`], for what becomes of all work once faults have stopped. `patience` is so long that no slowness of the
+/// machine explains the absence of it: something is lost. So the error is in other words, and `tests/run` makes no second
+/// try.
+///
+/// # Errors
+/// When the time is over; it says what is `missing`.
+pub async fn must_become<T>(
+    missing: &str,
     patience: Duration,
-    mut probe: impl AsyncFnMut() -> Option<T>,
+    probe: impl AsyncFnMut() -> Option<T>,
 ) -> Result<T> {
+    let became = within(patience, probe).await;
+    became.with_context(|| format!("LIVE: {missing} after {} s", patience.as_secs()))
+}
+
+async fn within<T>(patience: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
     loop {
-        if let Some(value) = probe().await {
-            return Ok(value);
-        }
-        if Instant::now() > deadline {
-            bail!("waited {} s in vain for {what}", patience.as_secs());
+        let became = probe().await;
+        if became.is_some() || Instant::now() > deadline {
+            return became;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -1,6 +1,7 @@
 //! The end of every test: what has to be true once faults have stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -8,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{Cluster, Execution, PATIENCE};
 use crate::verify::verify;
-use crate::wait::{SOON, wait_for};
+use crate::wait::{SOON, must_become, wait_for};
 
 impl Cluster {
     /// Heals everything, waits for the run, and audits: all of its tasks succeeded.
@@ -57,13 +58,30 @@ impl Cluster {
     /// When it does not end.
     pub async fn until_ended(&self, run: &str) -> Result<Value> {
         let mut last = None;
-        let ended = wait_for("the run to end", PATIENCE, async || {
+        let ended = must_become("the run has not ended", PATIENCE, async || {
             let shown = self.leader_says("GET", &format!("/api/runs/{run}"), None).await?;
             let live = matches!(shown["status"].as_str()?, "running" | "paused" | "cancelling");
             last = Some(shown.clone());
             (!live).then_some(shown)
         });
         ended.await.with_context(|| format!("the last that was seen of it: {last:#?}"))
+    }
+
+    /// As [`Cluster::until_ended`], and it has taken no longer than that. One that never ends is another failure than one
+    /// that ends late.
+    ///
+    /// # Errors
+    /// When it does not end, or not in time.
+    pub async fn until_ended_within(&self, run: &str, limit: Duration) -> Result<Value> {
+        let begin = Instant::now();
+        let ended = self.until_ended(run).await?;
+        let took_s = begin.elapsed().as_secs_f64();
+        ensure!(
+            took_s <= limit.as_secs_f64(),
+            "waited {} s in vain for the run to end: it took {took_s:.1} s",
+            limit.as_secs()
+        );
+        Ok(ended)
     }
 
     /// Nothing is live or on its way, every worker that runs is known, no invariant is violated in the ledger, in the
@@ -73,6 +91,20 @@ impl Cluster {
     /// # Errors
     /// When anything is not as it has to be.
     pub async fn audit(&mut self) -> Result<()> {
+        self.audited().await.map(drop)
+    }
+
+    /// As [`Cluster::audit`], where one coordinator has led all along: its metrics were looked at for certain.
+    ///
+    /// # Errors
+    /// When anything is not as it has to be.
+    pub async fn audit_with_metrics(&mut self) -> Result<()> {
+        ensure!(self.audited().await?, "the metrics were not held against the ledger");
+        Ok(())
+    }
+
+    /// Whether the metrics could be held against the ledger; everything else always is.
+    async fn audited(&mut self) -> Result<bool> {
         self.heal()?;
         self.until_quiet().await?;
         self.verify().await?;
@@ -81,13 +113,16 @@ impl Cluster {
             .fetch_one(&mut session)
             .await?;
         ensure!(live == 0, "{live} runs are still live");
-        self.metrics_are_the_ledger(&mut session).await?;
+        let with_metrics = self.metrics_are_the_ledger(&mut session).await?;
         let journal = self.project.journal()?;
         let ended = journal.ended();
         for execution in &self.succeeded().await? {
             ensure!(ended.contains(execution), "the ledger has a success that never ran: {execution:?}");
         }
-        self.project.edges().iter().try_for_each(|(upstream, downstream)| journal.order(upstream, downstream))
+        for (upstream, downstream) in self.project.edges() {
+            journal.order(upstream, downstream)?;
+        }
+        Ok(with_metrics)
     }
 
     /// The leader, if it was started first and never lost a term.
@@ -101,17 +136,18 @@ impl Cluster {
 
     /// COUNT: what the leader has counted is in the ledger, and nothing else, if it led from the beginning and never
     /// lost its term: then every attempt is of a dispatch of its term. Counters begin at nothing with each coordinator.
-    async fn metrics_are_the_ledger(&self, session: &mut PgConnection) -> Result<()> {
+    /// False where there is no such leader.
+    async fn metrics_are_the_ledger(&self, session: &mut PgConnection) -> Result<bool> {
         // Forty bits of a dispatch's id number it within its term.
         const ENDED: &str = "SELECT COUNT(*) FILTER (WHERE outcome = 'succeeded'), \
             COUNT(*) FILTER (WHERE terminal AND outcome IN ('failed', 'lost')), \
             COUNT(*) FILTER (WHERE dispatch_id >> 40 <> $1) FROM attempts";
-        let Some(leader) = self.leader_from_the_beginning().await else { return Ok(()) };
+        let Some(leader) = self.leader_from_the_beginning().await else { return Ok(false) };
         let epoch = leader["epoch"].as_i64().context("the term of the leader")?;
         let (succeeded, failed, of_others): (i64, i64, i64) =
             sqlx::query_as(ENDED).bind(epoch).fetch_one(session).await?;
         if of_others > 0 {
-            return Ok(());
+            return Ok(false);
         }
         let recorded = (succeeded as f64, failed as f64);
         let mut counted = None;
@@ -127,7 +163,7 @@ impl Cluster {
             same || self.leader_from_the_beginning().await.is_none(),
             "succeeded and failed: {recorded:?} in the ledger, {counted:?} in the metrics"
         );
-        Ok(())
+        Ok(same)
     }
 
     /// `backstitch verify` of ledger, leader and broker, also of a cluster at work.
@@ -146,7 +182,7 @@ impl Cluster {
             .iter_mut()
             .filter_map(|worker| worker.process.ended().is_none().then(|| worker.process.name().to_owned()));
         let running: BTreeSet<String> = running.collect();
-        wait_for("every worker to be known", PATIENCE, async || {
+        must_become("a worker that runs is not known", PATIENCE, async || {
             let known = self.leader_says("GET", "/api/workers", None).await?;
             let names: BTreeSet<_> =
                 known.as_array()?.iter().filter_map(|known| known["name"].as_str()).collect();

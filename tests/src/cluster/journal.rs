@@ -54,6 +54,12 @@ impl Journal {
         Self(self.0.split_off(lines.min(self.0.len())))
     }
 
+    /// What happened in this run.
+    #[must_use]
+    pub fn of_run(&self, run: &str) -> Self {
+        Self(self.0.iter().filter(|line| line.run == run).cloned().collect())
+    }
+
     /// What happened before the first execution of `asset` began; absent while none has.
     #[must_use]
     pub fn before(mut self, asset: &str) -> Option<Self> {

@@ -37,10 +37,11 @@ use crate::postgres::Postgres;
 use crate::process::{Process, backstitch};
 use crate::rabbitmq::RabbitMq;
 use crate::relay::Relay;
-use crate::wait::wait_for;
+use crate::wait::{must_become, wait_for};
 use servers::{BrokerPlace, DatabasePlace};
 
-/// Long enough for any run of these tests on a loaded machine with two processors, with leases in between.
+/// Long enough for any run of these tests on a loaded machine with two processors, with leases in between. A task that is
+/// not done after it is lost.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What a cluster consists of.
@@ -340,7 +341,7 @@ impl Cluster {
     /// # Errors
     /// When they do not.
     pub async fn until_succeeded(&self, run: &str, tasks: u64) -> Result<()> {
-        let waited = wait_for("tasks to succeed", PATIENCE, async || {
+        let waited = must_become("tasks have not succeeded", PATIENCE, async || {
             (self.counts(run).await?["succeeded"].as_u64()? >= tasks).then_some(())
         });
         waited.await.with_context(|| format!("of run {run}"))

@@ -5,7 +5,7 @@ use anyhow::Result;
 use sqlx::{Connection, PgConnection};
 
 use super::{Cluster, PATIENCE, Project, Shape};
-use crate::wait::wait_for;
+use crate::wait::{must_become, wait_for};
 
 impl Cluster {
     /// Starts everything, and a run of so many tasks that have all begun and end when the gate is opened. The run.
@@ -45,7 +45,7 @@ impl Cluster {
     /// # Errors
     /// When it does not.
     pub async fn until_recorded(&self, successes: i64) -> Result<()> {
-        wait_for("successes in the ledger", PATIENCE, async || {
+        must_become("the ledger does not have these successes", PATIENCE, async || {
             (*self.outcomes().await.ok()?.get("succeeded")? >= successes).then_some(())
         })
         .await

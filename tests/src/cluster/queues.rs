@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use backstitch_proto::message::{REPORT_QUEUE, task_queue};
 
 use super::{Cluster, PATIENCE};
-use crate::wait::wait_for;
+use crate::wait::{must_become, wait_for};
 
 /// Messages of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Cluster {
     /// Waits until the queues of tasks and reports hold nothing. Dead letters stay where they are.
     pub(super) async fn until_no_message_of_work(&self) -> Result<()> {
         let mut last = None;
-        let empty = wait_for("the queues to be empty", PATIENCE, async || {
+        let empty = must_become("the queues are not empty", PATIENCE, async || {
             last = Some(self.depths().await);
             let depths = last.as_ref()?.as_ref().ok()?;
             let mut of_work = depths.iter().filter(|(name, _)| is_of_work(name));

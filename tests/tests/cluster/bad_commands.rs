@@ -98,7 +98,7 @@ async fn commands_that_go_wrong_fail_the_run_with_exactly_what_they_did() -> Res
         made.push((asset, serde_json::from_str(&listed)?));
     }
     check_made(&made)?;
-    cluster.audit().await
+    cluster.audit_with_metrics().await
 }
 
 #[tokio::test]

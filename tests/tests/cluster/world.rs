@@ -8,7 +8,7 @@ use backstitch_tests::postgres::Postgres;
 use backstitch_tests::process::{Process, backstitch};
 use backstitch_tests::rabbitmq::RabbitMq;
 use backstitch_tests::verify::verify;
-use backstitch_tests::wait::wait_for;
+use backstitch_tests::wait::{must_become, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -209,7 +209,7 @@ impl World {
 
     /// Waits until so many tasks have succeeded: the run is in the middle.
     pub(crate) async fn until_succeeded(&self, run: &str, tasks: u64) -> Result<()> {
-        wait_for("tasks to succeed", PATIENCE, async || {
+        must_become("tasks have not succeeded", PATIENCE, async || {
             let shown = self.show(run).await?;
             (shown["counts"]["succeeded"].as_u64()? >= tasks).then_some(())
         })
@@ -218,7 +218,7 @@ impl World {
 
     /// Waits until the run has ended, and checks that all of it succeeded.
     pub(crate) async fn until_done(&self, run: &str) -> Result<()> {
-        let shown = wait_for("the run to end", PATIENCE, async || {
+        let shown = must_become("the run has not ended", PATIENCE, async || {
             let shown = self.show(run).await?;
             let status = shown["status"].as_str()?;
             (!matches!(status, "running" | "paused" | "cancelling")).then_some(shown)

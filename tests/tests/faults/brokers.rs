@@ -39,6 +39,28 @@ async fn a_broker_that_is_away_for_longer_than_a_lease_costs_no_running_task() -
     cluster.finish_each_once(&run).await
 }
 
+/// F15. The only node stands still, with dispatches in the hands of workers: first shorter than a lease of a worker, then
+/// for longer than every lease. Nobody hears of anybody, and that says nothing about any worker.
+#[tokio::test]
+async fn a_broker_that_stands_still_for_longer_than_every_lease_costs_no_worker() -> Result<()> {
+    let mut cluster = Cluster::start(Project::chain(200, "0.2")?, own()).await?;
+    let run = cluster.submit().await?;
+    for (succeeded, stall_s) in [(40, 6), (160, 20)] {
+        cluster.until_succeeded(&run, succeeded).await?;
+        cluster.until_depth(&task_queue("default"), |depth| depth.unacknowledged > 0).await?;
+        cluster.rabbitmq(0)?.freeze()?;
+        // That nothing happens is the point.
+        pass(Duration::from_secs(stall_s)).await;
+        let ended = cluster.project.journal()?.ended().len() as u64;
+        ensure!(ended < cluster.project.tasks, "the run had ended before the broker stood still");
+        cluster.rabbitmq(0)?.thaw()?;
+    }
+    cluster.until_ended(&run).await?;
+    ensure!(cluster.metric("backstitch_workers_lost_total").await == Some(0.0), "a worker was given up");
+    cluster.finish_each_once(&run).await?;
+    cluster.audit_with_metrics().await
+}
+
 /// F9, F14. Out of memory, then out of disk: nobody may publish, heartbeats included. A run that is submitted
 /// meanwhile waits, although slots are free.
 #[tokio::test]

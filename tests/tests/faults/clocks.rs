@@ -1,13 +1,13 @@
 //! Wall clocks that jump. Leases run on clocks that do not.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use backstitch_tests::clock::WallClock;
-use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
+use backstitch_tests::cluster::{Cluster, Database, PATIENCE, Project, Shape};
+use backstitch_tests::postgres::Postgres;
 use backstitch_tests::wait::wait_for;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio::time::timeout;
 
 const HOUR_S: i64 = 3_600;
 
@@ -91,14 +91,12 @@ async fn a_cancel_under_a_wrong_clock_stops_what_was_made_before_it_and_nothing_
         clock.set(ahead_s)?;
         // Runs that end, until one of them shows in the ledger what time the worker has: it looks once a second.
         cluster.project.open_gate()?;
-        timeout(PATIENCE, async {
-            while !is_told(&cluster, ATTEMPTS, ahead_s).await? {
-                let told = cluster.submit().await?;
-                cluster.until_ended(&told).await?;
-            }
-            anyhow::Ok(())
-        })
-        .await??;
+        let deadline = Instant::now() + PATIENCE;
+        while !is_told(&cluster, ATTEMPTS, ahead_s).await? {
+            ensure!(Instant::now() < deadline, "waited in vain for the time of the worker");
+            let told = cluster.submit().await?;
+            cluster.until_ended(&told).await?;
+        }
         cluster.project.close_gate()?;
 
         let begun = cluster.project.journal()?.begun();
@@ -119,4 +117,40 @@ async fn a_cancel_under_a_wrong_clock_stops_what_was_made_before_it_and_nothing_
         cluster.project.close_gate()?;
     }
     cluster.audit().await
+}
+
+/// Sets the clock of the database, and waits until it goes by it.
+async fn set_clock_of_database(cluster: &mut Cluster, ahead_s: i64) -> Result<()> {
+    cluster.postgres()?.clock()?.set(ahead_s)?;
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    let is_set = "SELECT abs(extract(epoch FROM clock_timestamp())::bigint - $1) < $2";
+    wait_for("the clock of the database to be set", PATIENCE, async || {
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs().cast_signed();
+        let is_set =
+            sqlx::query_scalar::<_, bool>(is_set).bind(now_s + ahead_s).bind(NEAR_S).fetch_one(&mut session);
+        is_set.await.ok()?.then_some(())
+    })
+    .await
+}
+
+/// F16. The clock of the database, by which a leader shows that it lives, goes an hour ahead and two hours back.
+#[tokio::test]
+async fn a_database_whose_clock_jumps_costs_no_task_and_no_worker() -> Result<()> {
+    let database = Database::Given(Box::new(Postgres::start_with_clock().await?));
+    let shape = Shape { coordinators: 2, database, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(400, "0.1")?, shape).await?;
+    let run = cluster.submit().await?;
+    for (succeeded, ahead_s) in [(40, HOUR_S), (160, -HOUR_S), (280, 0)] {
+        cluster.until_succeeded(&run, succeeded).await?;
+        set_clock_of_database(&mut cluster, ahead_s).await?;
+    }
+    let counts = cluster.counts(&run).await.context("the run")?;
+    ensure!(counts["succeeded"] != cluster.project.tasks, "the run had ended before the last jump");
+    cluster.until_ended(&run).await?;
+    ensure!(
+        cluster.metric("backstitch_workers_lost_total").await == Some(0.0),
+        "a jump was taken for silence"
+    );
+    cluster.finish_each_once(&run).await?;
+    cluster.each_succeeded_at_once().await
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use backstitch_tests::cluster::{Cluster, Database, PATIENCE, Project, Shape};
 use backstitch_tests::disk::SmallDisk;
 use backstitch_tests::postgres::Postgres;
+use backstitch_tests::relay::Relay;
 use backstitch_tests::shared::skipped;
 use backstitch_tests::wait::{pass, wait_for};
 use sqlx::{Connection, PgConnection};
@@ -64,6 +65,38 @@ async fn a_standby_database_takes_over() -> Result<()> {
     cluster.until_succeeded(&run, 160).await?;
     everybody_is_there(&mut cluster)?;
     cluster.finish(&run).await
+}
+
+/// F4. The server is lost for good, and its standby, which no commit waited for, lacks the last of them: what had
+/// succeeded in these is not known any more, and is executed again.
+#[tokio::test]
+async fn a_standby_database_that_lacks_commits_takes_over_and_what_they_held_is_done_again() -> Result<()> {
+    let primary = Postgres::start().await?;
+    let line = Relay::to(primary.port()).await?;
+    let standby = primary.start_late_standby(&line).await?;
+    let database = Database::Given(Box::new(primary));
+    let shape = Shape { coordinators: 2, database, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(120, "0.05")?, shape).await?;
+    let run = cluster.submit().await?;
+    cluster.until_succeeded(&run, 60).await?;
+    line.silence();
+    cluster.until_succeeded(&run, 140).await?;
+    cluster.postgres()?.kill().await?;
+    // What was held back is gone.
+    line.refuse();
+    standby.promote().await?;
+    let mut session = PgConnection::connect(&standby.url()).await?;
+    let recorded: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM attempts").fetch_one(&mut session).await?;
+    println!("the standby has {recorded} of at least 140 successes");
+    ensure!(recorded < 140, "the standby lacks nothing");
+    cluster.fail_over(standby);
+    cluster.until_succeeded(&run, 180).await?;
+    everybody_is_there(&mut cluster)?;
+    cluster.finish(&run).await?;
+    let (begun, tasks) = (cluster.project.journal()?.begun() as u64, cluster.project.tasks);
+    println!("{begun} executions of {tasks} tasks");
+    ensure!(begun > tasks, "nothing was executed again");
+    cluster.each_succeeded_at_once().await
 }
 
 /// F15. Of a database that stalls: after how many successes, and for how long. A leader is replaced after 4 s, a worker is lost after 10 s.

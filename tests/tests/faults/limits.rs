@@ -165,7 +165,7 @@ async fn pausing_throttling_and_cancelling_hold_while_workers_die() -> Result<()
     .await?;
     cluster.cancel(&run).await?;
     let at_answer = cluster.project.journal()?.begun();
-    let ended = tokio::time::timeout(Duration::from_secs(60), cluster.until_ended(&run)).await??;
+    let ended = cluster.until_ended_within(&run, Duration::from_secs(60)).await?;
     ensure!(ended["status"] == "cancelled", "{ended:#}");
     let at_end = cluster.project.journal()?.begun();
     let after = at_end - at_answer;
@@ -179,7 +179,7 @@ async fn pausing_throttling_and_cancelling_hold_while_workers_die() -> Result<()
     let rest = cluster.submit_as(json!({ "assets": "*" })).await?;
     let ended = cluster.until_ended(&rest).await?;
     ensure!(ended["status"] == "succeeded", "{ended:#}");
-    cluster.audit().await
+    cluster.audit_with_metrics().await
 }
 
 /// F2, F20. Nothing is ever expanded: a million partitions are one row, for the next leader too.
@@ -204,7 +204,7 @@ async fn a_million_partitions_survive_their_leader_and_are_cancelled_at_once() -
     ensure!(counts["targeted"] == 1_000_000, "{counts}");
     cluster.cancel(&run).await?;
     let at_answer = cluster.project.journal()?.begun();
-    let ended = tokio::time::timeout(CANCELLED_WITHIN, cluster.until_ended(&run)).await??;
+    let ended = cluster.until_ended_within(&run, CANCELLED_WITHIN).await?;
     let after = cluster.project.journal()?.begun() - at_answer;
     ensure!(after <= ON_THEIR_WAY, "{after} tasks began after the cancel was answered");
     ensure!(ended["status"] == "cancelled" && ended["counts"]["targeted"] == 1_000_000, "{ended:#}");

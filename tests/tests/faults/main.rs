@@ -11,6 +11,7 @@ mod messages;
 mod network;
 mod processes;
 mod steps;
+mod storms;
 mod telemetry;
 mod verify;
 mod versions;

@@ -14,18 +14,26 @@ use backstitch_tests::wait::{pass, wait_for};
 /// delivered twice, and delivery tags of dead channels are left over.
 #[tokio::test]
 async fn lines_that_break_again_and_again_lose_nothing_and_record_nothing_twice() -> Result<()> {
-    let mut cluster = Cluster::start(Project::chain(200, "0.03")?, Shape::default()).await?;
+    let mut cluster = Cluster::start(Project::chain(400, "0.2")?, Shape::default()).await?;
     let run = cluster.submit().await?;
-    for succeeded in (20..400).step_by(40) {
+    for succeeded in (20..420).step_by(40) {
         cluster.until_succeeded(&run, succeeded).await?;
-        cluster.coordinators[0].to_broker.cut();
-        for worker in &cluster.workers {
-            worker.to_broker.cut();
-        }
+        cluster.until_depth(&task_queue("default"), |depth| depth.unacknowledged > 0).await?;
+        let leader = &cluster.coordinators[0];
+        let mut cut: Vec<&Relay> = cluster.workers.iter().map(|worker| &worker.to_broker).collect();
+        cut.push(&leader.to_broker);
         if succeeded % 80 == 20 {
-            cluster.coordinators[0].to_ledger.cut();
+            cut.push(&leader.to_ledger);
         }
+        let before: Vec<usize> = cut.iter().map(|line| line.accepted()).collect();
+        cut.iter().for_each(|line| line.cut());
+        wait_for("another connection in place of each that was cut", PATIENCE, async || {
+            cut.iter().zip(&before).all(|(line, before)| line.accepted() > *before).then_some(())
+        })
+        .await?;
     }
+    let counts = cluster.counts(&run).await.context("counts")?;
+    ensure!(counts["succeeded"].as_u64() < Some(cluster.project.tasks), "the run had ended: {counts}");
     cluster.finish(&run).await
 }
 

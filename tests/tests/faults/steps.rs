@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 use backstitch_proto::message::{REPORT_QUEUE, task_queue};
-use backstitch_tests::cluster::{Broker, Cluster, Database, Project, Shape};
+use backstitch_tests::cluster::{Broker, Cluster, Database, PATIENCE, Project, Shape};
 use backstitch_tests::relay::Side;
+use backstitch_tests::wait::wait_for;
 
 /// F3. Dispatches are in the queue, and nobody has read one: then reports are, and nobody is there to read them.
 #[tokio::test]
@@ -55,4 +56,48 @@ async fn a_database_killed_after_a_commit_still_has_it() -> Result<()> {
     cluster.postgres()?.restart().await?;
     cluster.until_recorded(1).await?;
     cluster.finish_each_once(&run).await
+}
+
+/// F3, F4. Dispatches are committed, and not one of them is at the broker, when the database dies; in the next run, when
+/// the broker does.
+#[tokio::test]
+async fn dispatches_that_are_committed_and_unpublished_outlive_database_and_broker() -> Result<()> {
+    let shape = Shape { broker: Broker::Own, database: Database::Own, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
+    let run = submit_unpublished(&cluster).await?;
+    cluster.postgres()?.kill().await?;
+    cluster.postgres()?.restart().await?;
+    // What was held back never arrives.
+    cluster.coordinators[0].to_broker.restore_anew();
+    cluster.until_begun(6).await?;
+    cluster.project.open_gate()?;
+    let ended = cluster.until_ended(&run).await?;
+    ensure!(ended["status"] == "succeeded", "{ended:#}");
+    cluster.project.close_gate()?;
+
+    let run = submit_unpublished(&cluster).await?;
+    cluster.rabbitmq(0)?.kill().await?;
+    cluster.rabbitmq(0)?.restart().await?;
+    cluster.coordinators[0].to_broker.restore_anew();
+    cluster.until_begun(2 * 6).await?;
+    cluster.project.open_gate()?;
+    cluster.finish(&run).await?;
+    ensure!(cluster.project.journal()?.begun() == 2 * 6, "tasks were run a second time");
+    ensure!(cluster.outcomes().await?.len() == 1, "{:?}", cluster.outcomes().await?);
+    Ok(())
+}
+
+/// Submits a run whose six dispatches are in the ledger and do not pass the line to the broker.
+async fn submit_unpublished(cluster: &Cluster) -> Result<String> {
+    ensure!(cluster.open_dispatches().await? == 0, "dispatches of another run are left");
+    let begun = cluster.project.journal()?.begun();
+    cluster.coordinators[0].to_broker.half_open(Side::Program);
+    let run = cluster.submit().await?;
+    wait_for("committed dispatches", PATIENCE, async || {
+        (cluster.open_dispatches().await.ok()? == 6).then_some(())
+    })
+    .await?;
+    ensure!(cluster.depth(&task_queue("default")).await?.total() == 0, "they were not to be published");
+    ensure!(cluster.project.journal()?.begun() == begun, "a task began");
+    Ok(run)
 }

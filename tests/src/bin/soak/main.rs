@@ -4,6 +4,7 @@
 //! it every step, so that a failure can be walked through again. `tests/soak` builds and starts it.
 
 mod bag;
+mod check;
 mod fault;
 mod lines;
 mod load;
@@ -85,13 +86,14 @@ async fn soak(time: Duration, seed: u64) -> Result<()> {
     let (asked, never_asked) = (load.summary(), load.missing());
     let ended = load.end(&mut cluster).await?;
     cluster.audit().await?;
-    load::check(&cluster).await?;
+    check::check(&cluster, &ended).await?;
     println!("soak: {}; {asked}", bag.summary());
     let missing = bag.missing();
     ensure!(missing.is_empty(), "never made: {missing:?}");
     ensure!(never_asked.is_empty(), "never taken by a leader: {never_asked:?}");
     let outcomes = cluster.outcomes().await?;
-    println!("soak: {steps} faults, {ended} runs, attempts {outcomes:?}, seed {seed}: all invariants hold");
+    let runs = ended.len();
+    println!("soak: {steps} faults, {runs} runs, attempts {outcomes:?}, seed {seed}: all invariants hold");
     Ok(())
 }
 
