@@ -15,8 +15,9 @@
 //!
 //! Reading order: [`plan`], [`run`], [`dispatch`] (with [`suspects`]), [`report`], [`lease`] (with [`lease_clock`] and [`unlisted`]),
 //! [`recover`] (with [`in_doubt`] and [`watermark`]), [`hold`] and [`delay`] (tasks that wait for a time), [`cancelled`],
-//! [`invariant`]; [`mutation`] is how tests break it.
+//! [`invariant`] (with [`bound`]); [`mutation`] is how tests break it.
 
+mod bound;
 mod cancelled;
 mod delay;
 mod dispatch;
@@ -59,6 +60,7 @@ pub use run::Counts;
 pub use submit::RequestError;
 pub use view::{AssetSnapshot, RunSnapshot, Statistics};
 
+use bound::Bound;
 use delay::Delays;
 use dispatch::Pace;
 use fleet::Fleet;
@@ -164,6 +166,7 @@ pub struct Engine {
     pools: BTreeMap<Arc<str>, u32>,
     /// Dispatches in flight per worker queue.
     queues: BTreeMap<Arc<str>, u32>,
+    bound: Bound,
     /// How long tasks of each asset take.
     pace: BTreeMap<Arc<str>, Pace>,
     /// The broker takes messages.
@@ -205,6 +208,7 @@ impl Engine {
             class_pass: BTreeMap::new(),
             pools: BTreeMap::new(),
             queues: BTreeMap::new(),
+            bound: Bound::default(),
             pace: BTreeMap::new(),
             broker_open: true,
             batch: Batch::default(),
@@ -223,6 +227,7 @@ impl Engine {
         self.expire(now);
         self.resolve_in_doubt(now);
         self.dispatch(now);
+        self.note_slots();
         self.write_watermark(now);
         self.tell_unwanted(now);
         if self.batch.is_empty() && self.effects.is_empty() {
