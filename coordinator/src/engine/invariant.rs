@@ -37,6 +37,7 @@ impl Engine {
         }
         self.count(&mut found);
         self.limit(&mut found);
+        self.bound(&mut found);
         self.order(&mut found);
         found
     }
@@ -234,6 +235,6 @@ fn live(run: &RunState, found: &mut Vec<Violation>) {
     }
 }
 
-fn violation(invariant: &'static str, what: String) -> Violation {
+pub(super) fn violation(invariant: &'static str, what: String) -> Violation {
     Violation { invariant, what }
 }

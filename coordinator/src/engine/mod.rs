@@ -15,10 +15,10 @@
 //!
 //! Reading order: [`plan`], [`submit`], [`run`] (with [`level`]), [`effect`], [`open_dispatch`], [`dispatch`] (with
 //! [`candidates`] and [`suspects`]), [`report`] (with [`retry`]), [`fleet`], [`lease`] (with [`lease_clock`], [`unlisted`]
-//! and [`unwanted`]),
-//! [`recover`] (with [`in_doubt`], [`inherited`] and [`watermark`]), [`hold`] and [`delay`] (tasks that wait for a time),
-//! [`cancelled`], [`view`], [`invariant`]; [`mutation`] is how tests break it.
+//! and [`unwanted`]), [`recover`] (with [`in_doubt`], [`inherited`] and [`watermark`]), [`hold`] and [`delay`] (tasks that
+//! wait for a time), [`cancelled`], [`view`], [`invariant`] (with [`bound`]); [`mutation`] is how tests break it.
 
+mod bound;
 mod cancelled;
 mod candidates;
 mod delay;
@@ -62,6 +62,7 @@ pub use run::Counts;
 pub use submit::RequestError;
 pub use view::{AssetSnapshot, RunSnapshot, Statistics};
 
+use bound::Bound;
 use delay::Delays;
 use dispatch::Pace;
 use fleet::Fleet;
@@ -168,6 +169,7 @@ pub struct Engine {
     pools: BTreeMap<Arc<str>, u32>,
     /// Dispatches in flight per worker queue.
     queues: BTreeMap<Arc<str>, u32>,
+    bound: Bound,
     /// How long tasks of each asset take.
     pace: BTreeMap<Arc<str>, Pace>,
     /// The broker takes messages.
@@ -209,6 +211,7 @@ impl Engine {
             class_pass: BTreeMap::new(),
             pools: BTreeMap::new(),
             queues: BTreeMap::new(),
+            bound: Bound::default(),
             pace: BTreeMap::new(),
             broker_open: true,
             batch: Batch::default(),
@@ -227,6 +230,7 @@ impl Engine {
         self.expire(now);
         self.resolve_in_doubt(now);
         self.dispatch(now);
+        self.note_slots();
         self.write_watermark(now);
         self.tell_unwanted(now);
         if self.batch.is_empty() && self.effects.is_empty() {

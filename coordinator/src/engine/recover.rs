@@ -65,6 +65,7 @@ impl Engine {
             engine.hold(id, now);
             engine.finish_if_done(id, now);
         }
+        engine.allow_in_flight(|_| true);
         // Workers answer with what they hold; until then their leases run from now.
         engine.effects.insert(0, Effect::Broadcast(Control::Announce { epoch }));
         engine

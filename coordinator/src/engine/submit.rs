@@ -82,6 +82,7 @@ impl Engine {
         if run.record.priority != priority {
             run.record.priority = priority;
             run.pass = pass_of_class;
+            self.allow_in_flight(|class| class == priority);
             self.change(id, RunChange::Priority(priority));
         }
         Ok(())

@@ -7,7 +7,7 @@ use backstitch_proto::partition::PartitionSubset;
 use super::{
     AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
     LedgerError, LiveState, Materialization, MaterializationQuery, Page, RunFilter, RunSummary, StateSink,
-    Term,
+    SuccessSink, Term,
 };
 
 /// A materialization ledger: who may write, what is written, and what a leader needs to go on.
@@ -111,6 +111,13 @@ pub trait LedgerReads: Send + Sync + 'static {
     /// # Errors
     /// As for [`definitions`](Self::definitions).
     async fn succeeded(&self, run: RunId) -> Result<Vec<PartitionSubset>, LedgerError>;
+
+    /// Hands every successful attempt of a run to `sink`, in the order of their dispatches. Nothing where its history was
+    /// purged.
+    ///
+    /// # Errors
+    /// As for [`definitions`](Self::definitions).
+    async fn successes(&self, run: RunId, sink: &mut SuccessSink<'_>) -> Result<(), LedgerError>;
 
     /// Recounts everything and reports what contradicts the invariants. Reads the whole history.
     ///

@@ -54,6 +54,7 @@ pub use live::{LiveAsset, LiveRun, LiveState, Spent};
 pub use read::{
     AttemptCursor, AttemptQuery, AuditReport, CursorError, Finding, Materialization, MaterializationQuery,
     MostSpent, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, Page, PartitionState, RunFilter, RunSummary, StateSink,
+    SuccessSink,
 };
 pub use schema::{PendingMigration, connect, migrate, pending_migrations};
 pub(crate) use sql::{LOST_MESSAGE, failure_kind};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use backstitch_proto::id::RunId;
+use backstitch_proto::id::{DispatchId, RunId};
 use serde::Serialize;
 
 use super::{FinalCounts, RunOrigin, RunRecord, RunStatus};
@@ -88,6 +88,9 @@ pub struct PartitionState {
 
 /// Takes the states of partitions, by key.
 pub type StateSink<'a> = dyn FnMut(&str, PartitionState) + Send + 'a;
+
+/// Takes successful attempts: the dispatch, the position of the asset in the run's plan, and the ordinal.
+pub type SuccessSink<'a> = dyn FnMut(DispatchId, u16, u32) + Send + 'a;
 
 /// Which materializations.
 #[derive(Clone, Debug, Default)]

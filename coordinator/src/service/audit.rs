@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use backstitch_proto::id::RunId;
 use backstitch_proto::partition::PartitionSubset;
 
+use super::order::Walk;
 use super::pinned::Pinned;
 use crate::engine::{LOSSES_MAX, RunPlan};
 use crate::ledger::{
@@ -21,7 +22,7 @@ pub async fn audit(ledger: &dyn LedgerReads) -> Result<AuditReport, LedgerError>
     for most in &report.most_spent {
         spent.entry(most.run).or_default().push(*most);
     }
-    let (mut pinned, mut overspent, mut too_early) = (Pinned::default(), 0, 0);
+    let (mut pinned, mut overspent, mut undone, mut too_early) = (Pinned::default(), 0, 0, 0);
     let mut filter = RunFilter { limit: PAGE_ROWS_MAX, ..RunFilter::default() };
     loop {
         let page = ledger.runs(&filter).await?;
@@ -32,14 +33,25 @@ pub async fn audit(ledger: &dyn LedgerReads) -> Result<AuditReport, LedgerError>
             };
             let spent = spent.get(&run.record.id).map(Vec::as_slice).unwrap_or_default();
             overspent += spent.iter().filter(|most| exceeds(&plan, most)).count() as u64;
-            too_early += went_ahead(&plan, run, ledger).await?;
+            if plan.assets.iter().all(|asset| asset.upstreams.is_empty()) {
+                continue;
+            }
+            // Lists of runs leave the targets out.
+            let Some(run) = ledger.run(run.record.id).await? else { continue };
+            undone += went_ahead(&plan, &run, ledger).await?;
+            too_early += sent_early(&plan, &run, ledger).await?;
         }
         let Some(cursor) = page.next else { break };
         filter.cursor = Some(cursor);
     }
     let findings = [
         ("BUDGET", "assets of runs with a task that failed or was lost more often than it may", overspent),
-        ("ORDER", "tasks of finished runs that succeeded without what they need", too_early),
+        ("ORDER", "tasks of finished runs that succeeded without what they need", undone),
+        (
+            "ORDER",
+            "tasks that succeeded under a dispatch that is older than that of what they need",
+            too_early,
+        ),
     ];
     let findings = findings.map(|(invariant, what, rows)| Finding { invariant, what, rows });
     report.findings.extend(findings.into_iter().filter(|finding| finding.rows != 0));
@@ -56,11 +68,9 @@ fn exceeds(plan: &RunPlan, most: &MostSpent) -> bool {
 /// ORDER: tasks of a finished run that succeeded while something inside the run that they need did not. The leader
 /// answers for live runs.
 async fn went_ahead(plan: &RunPlan, run: &RunSummary, ledger: &dyn LedgerReads) -> Result<u64, LedgerError> {
-    if !run.status.is_terminal() || plan.assets.iter().all(|asset| asset.upstreams.is_empty()) {
+    if !run.status.is_terminal() {
         return Ok(0);
     }
-    // Lists of runs leave the targets out.
-    let Some(run) = ledger.run(run.record.id).await? else { return Ok(0) };
     let succeeded = ledger.succeeded(run.record.id).await?;
     let mut early = 0;
     for (asset, done) in plan.assets.iter().zip(&succeeded) {
@@ -76,4 +86,13 @@ async fn went_ahead(plan: &RunPlan, run: &RunSummary, ledger: &dyn LedgerReads) 
         early += wrong.len();
     }
     Ok(early)
+}
+
+/// ORDER: tasks of a run, live or not, that were sent before what they need. Nothing of a run whose history was purged.
+async fn sent_early(plan: &RunPlan, run: &RunSummary, ledger: &dyn LedgerReads) -> Result<u64, LedgerError> {
+    let targets = run.record.assets.iter().map(|asset| asset.targets.clone());
+    let mut walk = Walk::new(plan, targets);
+    let mut step = |dispatch, index, task| walk.succeeded(dispatch, usize::from(index), task);
+    ledger.successes(run.record.id, &mut step).await?;
+    Ok(walk.early())
 }

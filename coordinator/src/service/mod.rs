@@ -18,7 +18,7 @@
 //!
 //! Reading order: `submission`, `command`, `handle` (what is asked); `planning`, `nonexistent`, `binding`, `pinned` (from a
 //! submission or a row to a plan); `leader`, `committer`, `commit_size`, `catalog` (the loop); `intake`, `outbox`, `echo`
-//! (the broker); `status`, `tasks`, `audit`, `retention`, `metrics`, `spans`.
+//! (the broker); `status`, `tasks`, `audit`, `order`, `retention`, `metrics`, `spans`.
 
 mod audit;
 mod binding;
@@ -32,6 +32,7 @@ mod intake;
 mod leader;
 mod metrics;
 mod nonexistent;
+mod order;
 mod outbox;
 mod pinned;
 mod planning;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::happened::Happened;
 use crate::engine::Violation;
 
 /// A history that was played.
@@ -13,6 +14,8 @@ pub struct History {
     pub tasks: u64,
     /// Steps that it took.
     pub steps: u64,
+    /// The faults that it had.
+    pub happened: Happened,
     /// What went wrong. Empty when all is well.
     pub violations: Vec<Violation>,
     /// Every step, if it was played to be read.

@@ -28,7 +28,7 @@
 //!
 //! | invariant | where it is checked |
 //! |---|---|
-//! | CONSERVE, COUNT, LIMIT, ORDER, BUDGET | [`Engine::violations`](crate::engine::Engine::violations), after each step that touched the engine |
+//! | CONSERVE, COUNT, LIMIT, ORDER, BUDGET, BOUND | [`Engine::violations`](crate::engine::Engine::violations), after each step that touched the engine |
 //! | ONCE, FENCE, BUDGET | each attempt that is committed, against the rows before it and what happened on workers |
 //! | BUDGET, from below | a task fails for good when all is spent and not before; a retry is not decided before its delay is over; a loss needs a task that had its turn; what was lost goes out alone |
 //! | LIMIT | open dispatches, after each commit that opens some; executions, when a task begins; no dispatch is executed twice where nothing excuses it |
@@ -43,11 +43,14 @@
 //! execute something twice, and half of these none that could end an execution: outages and frozen leaders alone must
 //! cost nothing there.
 //!
+//! What really happened is counted ([`Happened`]), and the suite demands that every kind of it did, and often.
+//!
 //! What it refuses to do: use time, threads or I/O inside of a history.
 
 mod audit;
 mod broker;
 mod faults;
+mod happened;
 mod history;
 mod leader;
 mod ledger;
@@ -69,6 +72,7 @@ mod world;
 mod tests;
 
 pub use faults::Faults;
+pub use happened::{Happened, Mishap};
 pub use history::History;
 pub use seeds::{Played, Seeds};
 

@@ -3,6 +3,7 @@
 //! When a broker goes, everything that nobody has acknowledged is delivered again once it is back, to whomever. It comes
 //! back at one moment; workers find it again each at its own, and go on executing meanwhile.
 
+use super::happened::Mishap;
 use super::world::World;
 
 /// The longest outage, milliseconds: four leases.
@@ -33,6 +34,7 @@ impl World {
         }
         let until_ms = self.now.mono_ms + 1_000 + self.rng.below(OUTAGE_MS);
         self.closed_until_ms = Some(until_ms);
+        self.count(Mishap::Outage);
         self.note(|| format!("the broker goes away until {until_ms} ms"));
         for at in 0..self.workers.len() {
             self.workers[at].cut_until_ms = until_ms + self.rng.below(RETURN_MS);

@@ -9,6 +9,7 @@ use backstitch_proto::partition::PartitionSubset;
 use uuid::Uuid;
 
 use super::faults::Faults;
+use super::happened::Mishap;
 use super::rng::Rng;
 use crate::engine::RunPlan;
 use crate::ledger::{PlannedAsset, RunRecord};
@@ -161,6 +162,18 @@ impl Behaviour {
             3 | 4 => Self::Kills,
             5..8 => Self::Hangs,
             _ => Self::FailsAtFirst(1 + nature.below(2) as u16),
+        }
+    }
+
+    /// What goes wrong when such a task begins.
+    pub(super) fn mishap(self) -> Option<Mishap> {
+        match self {
+            Self::Succeeds => None,
+            Self::FailsAtFirst(_) => Some(Mishap::FailsAtFirst),
+            Self::FailsAlways => Some(Mishap::FailsAlways),
+            Self::FailsForGood => Some(Mishap::FailsForGood),
+            Self::Kills => Some(Mishap::Kills),
+            Self::Hangs => Some(Mishap::Hangs),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Faults, History, play, trace};
+use super::{Faults, Happened, History, play, trace};
 
 /// Histories of consecutive seeds.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub struct Played {
     pub tasks: u64,
     /// Steps of all of them.
     pub steps: u64,
+    /// The faults of all of them.
+    pub happened: Happened,
     /// How long it took.
     pub elapsed: Duration,
     /// The history of the lowest seed in which an invariant was violated, with its trace.
@@ -55,6 +57,7 @@ impl Seeds {
         let begun = Instant::now();
         let [taken, histories, tasks, steps] = [const { AtomicU64::new(0) }; 4];
         let lowest: Mutex<Option<u64>> = Mutex::new(None);
+        let happened: Mutex<Happened> = Mutex::default();
         let play_some = || {
             loop {
                 // Seeds are taken in order and a failure stops the taking, so no lower seed is left unplayed.
@@ -67,6 +70,9 @@ impl Seeds {
                 let history = quick(seed);
                 tasks.fetch_add(history.tasks, Ordering::Relaxed);
                 steps.fetch_add(history.steps, Ordering::Relaxed);
+                let mut all = happened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                all.add(&history.happened);
+                drop(all);
                 progress(histories.fetch_add(1, Ordering::Relaxed) + 1);
                 if !history.violations.is_empty() {
                     let mut lowest = lowest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -85,6 +91,7 @@ impl Seeds {
             histories: histories.into_inner(),
             tasks: tasks.into_inner(),
             steps: steps.into_inner(),
+            happened: happened.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
             elapsed,
             failed: lowest.map(|at| Box::new(readable(self.first.wrapping_add(at)))),
         }

@@ -6,6 +6,7 @@ use backstitch_proto::id::DispatchId;
 use backstitch_proto::message::{Control, Dispatch};
 
 use super::broker::Delivery;
+use super::happened::Mishap;
 use super::leader::Unconfirmed;
 use super::ledger::Deposed;
 use super::project::{Behaviour, random_plan};
@@ -98,7 +99,7 @@ impl World {
     pub(super) fn commit(&mut self) {
         let Some(sealed) = self.leader.committing.take() else { return };
         let epoch = self.leader.epoch;
-        if self.happens(self.faults.failed_commit) {
+        if self.befalls(Mishap::FailedCommit, self.faults.failed_commit) {
             self.note(|| format!("leader {epoch}: the commit fails"));
             self.leader.committing = Some(sealed);
             return;
@@ -108,7 +109,7 @@ impl World {
             self.leader.deposed = true;
             return;
         }
-        if self.happens(self.faults.ambiguous_commit) {
+        if self.befalls(Mishap::AmbiguousCommit, self.faults.ambiguous_commit) {
             self.note(|| format!("leader {epoch}: the commit happens, and is reported as failed"));
             self.leader.committing = Some(sealed);
             return;
@@ -152,7 +153,7 @@ impl World {
                 }
                 for at in 0..self.workers.len() {
                     // Nobody waits for a confirm of a broadcast, and nobody keeps it for whoever is away.
-                    if !self.is_cut_off(at) && !self.happens(self.faults.loss * 3) {
+                    if !self.is_cut_off(at) && !self.befalls(Mishap::LostBroadcast, self.faults.loss * 3) {
                         self.workers[at].inbox.push(control.clone());
                     }
                 }
@@ -164,14 +165,15 @@ impl World {
     }
 
     fn publish(&mut self, dispatch: Arc<Dispatch>) {
-        let arrived = !self.happens(self.faults.loss);
+        let arrived = !self.befalls(Mishap::LostDispatch, self.faults.loss);
         let epoch = self.leader.epoch;
         self.note(|| {
             let (id, asset, tasks) = (dispatch.id, &dispatch.asset, dispatch.tasks.len());
             let lost = if arrived { "" } else { "; the message is lost" };
             format!("leader {epoch} publishes {id}: run {}, {asset} x{tasks}{lost}", run_number(dispatch.run))
         });
-        let copies = u32::from(arrived) + u32::from(arrived && self.happens(self.faults.duplicate));
+        let copies = u32::from(arrived)
+            + u32::from(arrived && self.befalls(Mishap::DuplicateDispatch, self.faults.duplicate));
         if copies > 1 {
             self.witness.copy(dispatch.id);
         }
@@ -188,7 +190,8 @@ impl World {
         }
         let at = self.rng.index(self.leader.unconfirmed.len());
         let id = self.leader.unconfirmed_id(at);
-        if !self.leader.unconfirmed[at].arrived || self.happens(self.faults.lost_confirm) {
+        let is_lost = !self.leader.unconfirmed[at].arrived;
+        if is_lost || self.befalls(Mishap::LostConfirm, self.faults.lost_confirm) {
             self.note(|| format!("no confirm of {id} comes"));
             let unconfirmed = self.leader.unconfirmed.swap_remove(at);
             if unconfirmed.arrived {
@@ -197,7 +200,7 @@ impl World {
             self.publish(unconfirmed.dispatch);
             return;
         }
-        if !self.happens(self.faults.duplicate_confirm) {
+        if !self.befalls(Mishap::DuplicateConfirm, self.faults.duplicate_confirm) {
             self.leader.unconfirmed.swap_remove(at);
         }
         self.note(|| format!("{id} is confirmed"));
@@ -211,7 +214,7 @@ impl World {
         }
         let Some(delivery) = self.take(|broker| &mut broker.tasks) else { return };
         let (id, number) = (delivery.dispatch.id, self.workers[to].number);
-        if self.happens(self.faults.broken_promise) {
+        if self.befalls(Mishap::BrokenPromise, self.faults.broken_promise) {
             self.note(|| format!("the broker loses {id}, which it had confirmed"));
             return;
         }
@@ -252,6 +255,8 @@ impl World {
             Step::Nothing => {}
             Step::Began { dispatch, task } => {
                 self.note(|| format!("worker {worker} begins {id}: {} task {task}", dispatch.asset));
+                let nature = Behaviour::of(&self.faults, dispatch.run, &dispatch.asset, task);
+                nature.mishap().into_iter().for_each(|mishap| self.count(mishap));
                 self.ledger.check_order(dispatch.run, &dispatch.asset, task, &mut self.violations);
                 let first = self.witness.begins(id, task, worker);
                 self.check_executions(&dispatch, first, worker);
@@ -282,7 +287,10 @@ impl World {
         self.now.wall_us += passed_ms as i64 * 1_000;
         // Live workers send a heartbeat every two seconds; it would be unfair to let them starve.
         for at in 0..self.workers.len() {
-            if !self.is_frozen(at) && !self.is_cut_off(at) && !self.happens(self.faults.loss) {
+            if !self.is_frozen(at)
+                && !self.is_cut_off(at)
+                && !self.befalls(Mishap::LostBeat, self.faults.loss)
+            {
                 let heartbeat = self.workers[at].heartbeat();
                 // Two who believe that they lead take from the same queue.
                 let reader = match &mut self.stale {

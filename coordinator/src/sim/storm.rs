@@ -1,6 +1,7 @@
 //! The faults that come by themselves: crashes, freezes, takeovers and clocks.
 
 use super::broker::Beat;
+use super::happened::Mishap;
 use super::leader::SimLeader;
 use super::ledger::violation;
 use super::worker::SimWorker;
@@ -12,10 +13,10 @@ impl World {
     pub(super) fn storm(&mut self) {
         // What is committed and not performed is the worst moment, so it is tried the most.
         let owes = !self.leader.owed.is_empty();
-        if self.happens(self.faults.leader_crash * if owes { 3 } else { 1 }) {
+        if self.befalls(Mishap::LeaderCrash, self.faults.leader_crash * if owes { 3 } else { 1 }) {
             self.crash_leader();
         }
-        if self.happens(self.faults.leader_freeze) {
+        if self.befalls(Mishap::LeaderFreeze, self.faults.leader_freeze) {
             self.freeze_leader();
         }
         if self.stale.is_some() && self.rng.permille(200) {
@@ -24,11 +25,11 @@ impl World {
         if self.happens(self.faults.outage) {
             self.close_broker();
         }
-        if self.happens(self.faults.worker_crash) {
+        if self.befalls(Mishap::WorkerCrash, self.faults.worker_crash) {
             let at = self.rng.index(self.workers.len());
             self.crash_worker(at);
         }
-        if self.happens(self.faults.worker_freeze) {
+        if self.befalls(Mishap::WorkerFreeze, self.faults.worker_freeze) {
             let at = self.rng.index(self.workers.len());
             self.freeze_worker(at);
         }
@@ -68,6 +69,7 @@ impl World {
                 let what = format!("leader {old_epoch} was refused before there was another");
                 self.violations.push(violation("FENCE", what));
             }
+            self.count(Mishap::LateCommit);
             self.note(|| format!("leader {old_epoch}: the commit happens, and nobody learns of it"));
         }
         let epoch = self.ledger.new_term();
@@ -88,6 +90,7 @@ impl World {
         self.check_leader_knows_wishes();
         self.retire_stale();
         if survives {
+            self.count(Mishap::StaleLeader);
             self.stale = Some(old);
         } else {
             self.redeliver_reports(&mut old);
@@ -152,6 +155,7 @@ impl World {
         // Perhaps its connection times out: the broker gives its messages to others while it still has them.
         let disconnected = self.rng.permille(500);
         if disconnected {
+            self.count(Mishap::Disconnection);
             let mut worker = self.workers.swap_remove(at);
             self.redeliver_tasks(&mut worker);
             self.workers.push(worker);
@@ -173,6 +177,7 @@ impl World {
         if self.is_cut_off(at) {
             return;
         }
+        self.count(Mishap::WorkerDrain);
         let mut worker = self.workers.swap_remove(at);
         self.note(|| format!("worker {} drains", worker.number));
         let report = worker.drain();
@@ -190,9 +195,11 @@ impl World {
         let jump_us = self.rng.below(7_200_000_000) as i64 - 3_600_000_000;
         let seconds = jump_us / 1_000_000;
         if self.rng.permille(500) {
+            self.count(Mishap::LeaderClockJump);
             self.now.wall_us += jump_us;
             self.note(|| format!("the leader's clock jumps by {seconds} s"));
         } else {
+            self.count(Mishap::WorkerClockJump);
             let at = self.rng.index(self.workers.len());
             self.workers[at].ahead_us += jump_us;
             let number = self.workers[at].number;

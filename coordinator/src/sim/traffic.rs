@@ -4,6 +4,7 @@
 use backstitch_proto::message::Report;
 
 use super::broker::{Bag, Beat, SimBroker};
+use super::happened::Mishap;
 use super::world::World;
 
 impl World {
@@ -13,8 +14,8 @@ impl World {
         if self.is_cut_off(at) {
             return false;
         }
-        let lost = self.happens(self.faults.loss);
-        let unknown = lost || self.happens(self.faults.lost_confirm);
+        let lost = self.befalls(Mishap::LostReport, self.faults.loss);
+        let unknown = lost || self.befalls(Mishap::LostConfirmOfReport, self.faults.lost_confirm);
         self.note(|| {
             let fate = if lost { "; it is lost" } else { "" };
             format!("worker {worker} reports {}{fate}", summary(&report))
@@ -24,7 +25,7 @@ impl World {
         }
         if !lost {
             let due_ms = self.arrival_ms();
-            if self.happens(self.faults.duplicate) {
+            if self.befalls(Mishap::DuplicateReport, self.faults.duplicate) {
                 self.broker.reports.put(self.now.mono_ms, report.clone());
             }
             self.broker.reports.put(due_ms, report);
@@ -37,12 +38,12 @@ impl World {
             return self.send_echo();
         }
         let at = self.rng.index(self.workers.len());
-        if self.is_frozen(at) || self.is_cut_off(at) || self.happens(self.faults.loss) {
+        if self.is_frozen(at) || self.is_cut_off(at) || self.befalls(Mishap::LostBeat, self.faults.loss) {
             return;
         }
         let heartbeat = Beat::Worker(self.workers[at].heartbeat());
         let due_ms = self.arrival_ms();
-        if self.happens(self.faults.duplicate) {
+        if self.befalls(Mishap::DuplicateBeat, self.faults.duplicate) {
             self.broker.heartbeats.put(self.now.mono_ms, heartbeat.clone());
         }
         self.broker.heartbeats.put(due_ms, heartbeat);
@@ -71,7 +72,7 @@ impl World {
     pub(super) fn take_report(&mut self) {
         if let Some(report) = self.take(|broker| &mut broker.reports) {
             let epoch = self.leader.epoch;
-            if self.happens(self.faults.broken_promise * 5) {
+            if self.befalls(Mishap::BrokenPromiseOfReport, self.faults.broken_promise * 5) {
                 return self.note(|| {
                     format!("the broker loses the report of {}, which it had confirmed", summary(&report))
                 });
@@ -89,12 +90,12 @@ impl World {
 
     /// The leader sends an echo through the queue of heartbeats.
     pub(super) fn send_echo(&mut self) {
-        if !self.listens || self.is_closed() || self.happens(self.faults.loss) {
+        if !self.listens || self.is_closed() || self.befalls(Mishap::LostBeat, self.faults.loss) {
             return;
         }
         let echo = Beat::Echo { epoch: self.leader.epoch, sent_ms: self.now.mono_ms };
         let due_ms = self.arrival_ms();
-        if self.happens(self.faults.duplicate) {
+        if self.befalls(Mishap::DuplicateBeat, self.faults.duplicate) {
             self.broker.heartbeats.put(self.now.mono_ms, echo.clone());
         }
         self.broker.heartbeats.put(due_ms, echo);
@@ -102,7 +103,7 @@ impl World {
 
     /// An echo that comes back at once, behind the heartbeats that were sent before it.
     pub(super) fn echo_at_once(&mut self) {
-        if self.is_closed() || self.happens(self.faults.loss) {
+        if self.is_closed() || self.befalls(Mishap::LostBeat, self.faults.loss) {
             return;
         }
         while self.faults.delay == 0

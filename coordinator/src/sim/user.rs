@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use backstitch_proto::id::RunId;
 
+use super::happened::Mishap;
 use super::ledger::{LedgerRun, violation};
 use super::project::Behaviour;
 use super::worker::SimWorker;
@@ -147,13 +148,14 @@ impl World {
         }
         let run = live[self.rng.index(live.len())];
         let (choice, value) = (self.rng.below(6), self.rng.below(5));
-        let request = match choice {
-            0 => Request::Cancel,
-            1 => Request::Pause(true),
-            2 | 3 => Request::Pause(false),
-            4 => Request::Throttle((value > 0).then_some(value as u32)),
-            _ => Request::Reprioritise(value as i32),
+        let (request, mishap) = match choice {
+            0 => (Request::Cancel, Mishap::Cancel),
+            1 => (Request::Pause(true), Mishap::Pause),
+            2 | 3 => (Request::Pause(false), Mishap::Resume),
+            4 => (Request::Throttle((value > 0).then_some(value as u32)), Mishap::Throttle),
+            _ => (Request::Reprioritise(value as i32), Mishap::Reprioritise),
         };
+        self.count(mishap);
         let done = self.ask(run, request);
         debug_assert!(done.is_ok(), "a live run takes requests");
         self.note(|| format!("a user asks of run {}: {request:?}", run_number(run)));
@@ -164,6 +166,7 @@ impl World {
         let Some(run) = self.hanging_run() else { return };
         // It may have ended, or its submission was lost with a leader.
         if self.ask(run, Request::Cancel).is_ok() {
+            self.count(Mishap::GiveUp);
             self.note(|| format!("a user gives up run {}, which hangs", run_number(run)));
         }
     }

@@ -6,6 +6,7 @@ use backstitch_proto::id::RunId;
 
 use super::broker::SimBroker;
 use super::faults::Faults;
+use super::happened::{Happened, Mishap};
 use super::history::{History, Trace};
 use super::leader::SimLeader;
 use super::ledger::{SimLedger, violation};
@@ -72,6 +73,7 @@ pub(super) struct World {
     /// Of every engine.
     pub(super) options: Options,
     pub(super) violations: Vec<Violation>,
+    happened: Happened,
     trace: Trace,
     steps: u64,
 }
@@ -114,6 +116,7 @@ impl World {
             calm: false,
             options,
             violations: Vec::new(),
+            happened: Happened::default(),
             trace: Trace::new(traced),
             steps: 0,
         };
@@ -206,6 +209,7 @@ impl World {
             seed: self.seed,
             tasks: targets.map(|asset| asset.targets.len()).sum(),
             steps: self.steps,
+            happened: self.happened,
             violations: self.violations,
             trace: self.trace.into_steps(),
         }
@@ -224,9 +228,23 @@ impl World {
         !self.calm && self.rng.permille(permille)
     }
 
+    /// The same, for what goes wrong with the fault alone.
+    pub(super) fn befalls(&mut self, mishap: Mishap, permille: u64) -> bool {
+        let happens = self.happens(permille);
+        if happens {
+            self.count(mishap);
+        }
+        happens
+    }
+
+    /// This went wrong.
+    pub(super) fn count(&mut self, mishap: Mishap) {
+        self.happened.note(mishap);
+    }
+
     /// When a message that is sent now arrives.
     pub(super) fn arrival_ms(&mut self) -> u64 {
-        match self.happens(self.faults.delay) {
+        match self.befalls(Mishap::LateMessage, self.faults.delay) {
             true => self.now.mono_ms + self.rng.below(30_000),
             false => self.now.mono_ms,
         }

@@ -35,6 +35,7 @@ on_both!(
     many_small_commits_fold_into_the_same_progress,
     a_finished_run_leaves_only_its_counts,
     what_a_run_materialized_is_known_while_it_lives_and_after_its_end,
+    successes_of_a_run_come_in_the_order_of_their_dispatches,
     changes_of_a_run_show_in_order,
     the_last_success_and_the_last_failure_decide_where_a_partition_stands,
     several_attempts_of_one_partition_fit_into_one_batch,

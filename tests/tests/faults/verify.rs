@@ -89,6 +89,12 @@ const CORRUPTIONS: &[(&str, &str)] = &[
         "ORDER: tasks of finished runs that succeeded without what they need",
     ),
     (
+        "UPDATE attempts t SET dispatch_id = o.dispatch_id FROM attempts o WHERE t.run_id = 'ENDED' \
+         AND t.outcome = 'succeeded' AND t.asset_index < 2 AND t.ordinal = 7 AND o.run_id = t.run_id \
+         AND o.outcome = 'succeeded' AND o.asset_index = 1 - t.asset_index AND o.ordinal = t.ordinal",
+        "ORDER: tasks that succeeded under a dispatch that is older than that of what they need (1 row)",
+    ),
+    (
         "DELETE FROM progress WHERE run_id = 'LIVE'",
         "COUNT: assets of live runs whose progress is not that of their attempts",
     ),

@@ -1,8 +1,9 @@
 //! What waits at the broker, held against the outbox.
 //!
-//! BOUND: dispatch is windowed, so a task queue holds copies of open dispatches and little else. What may be there
-//! besides are copies that were published twice when confirms were lost, at most the window of unconfirmed messages,
-//! and dispatches that close while we look. More than that grows for some reason that is not ours.
+//! BOUND: dispatch is windowed, so a task queue holds copies of open dispatches and little else; the leader itself
+//! says whether more are open than its windows allow. What may be there besides are copies that were published twice when
+//! confirms were lost, at most the window of unconfirmed messages, and dispatches that close while we look. More than
+//! that grows for some reason that is not ours.
 
 use std::collections::BTreeSet;
 

@@ -28,7 +28,7 @@ use super::sql::postgres as sql;
 use super::{
     AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
     Ledger, LedgerError, LiveState, Materialization, MaterializationQuery, Page, RunFilter, RunSummary,
-    StateSink, Term,
+    StateSink, SuccessSink, Term,
 };
 
 /// Connections that commit and that purge. Commits come one after the other.

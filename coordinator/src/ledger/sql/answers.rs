@@ -67,6 +67,10 @@ macro_rules! answers {
                 crate::ledger::sql::answer!(1, self, $sql::succeeded, run)
             }
 
+            async fn successes(&self, run: RunId, sink: &mut SuccessSink<'_>) -> Result<(), LedgerError> {
+                crate::ledger::sql::answer!(1, self, $sql::successes, run, sink)
+            }
+
             async fn audit(&self) -> Result<AuditReport, LedgerError> {
                 crate::ledger::sql::answer!(crate::ledger::sql::AUDIT_STATEMENTS, self, $sql::audit)
             }

@@ -5,7 +5,7 @@ macro_rules! reads {
         mod reads {
             use std::collections::HashMap;
 
-            use backstitch_proto::id::RunId;
+            use backstitch_proto::id::{DispatchId, RunId};
             use backstitch_proto::partition::PartitionSubset;
             use futures_util::TryStreamExt;
             use sqlx::QueryBuilder;
@@ -20,7 +20,7 @@ macro_rules! reads {
             use crate::ledger::text::storable_key;
             use crate::ledger::{
                 AttemptCursor, AttemptQuery, AttemptRecord, LedgerError, Materialization, MaterializationQuery, Page,
-                PartitionState, RunFilter, RunSummary, StateSink,
+                PartitionState, RunFilter, RunSummary, StateSink, SuccessSink,
             };
 
             type Connection = <$Database as sqlx::Database>::Connection;
@@ -242,6 +242,25 @@ macro_rules! reads {
                             .map_err(|error| unreadable("what a run has materialized")(error.into())),
                     })
                     .collect()
+            }
+
+            pub(in crate::ledger) async fn successes(
+                connection: &mut Connection,
+                run: RunId,
+                sink: &mut SuccessSink<'_>,
+            ) -> Result<(), LedgerError> {
+                let mut rows = sqlx::query_as::<_, (i64, i32, i32)>(
+                    "SELECT dispatch_id, asset_index, ordinal FROM attempts \
+                     WHERE run_id = $1 AND outcome = 'succeeded' ORDER BY dispatch_id, asset_index",
+                )
+                .bind(run.0)
+                .fetch(connection);
+                while let Some((dispatch, index, ordinal)) =
+                    rows.try_next().await.doing("reading the successes of a run")?
+                {
+                    sink(DispatchId(dispatch as u64), index as u16, ordinal as u32);
+                }
+                Ok(())
             }
         }
         pub(in crate::ledger) use reads::*;

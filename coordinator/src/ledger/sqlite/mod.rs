@@ -23,7 +23,7 @@ use super::sql::sqlite as sql;
 use super::{
     AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError, LeaderInfo,
     Ledger, LedgerError, LiveState, Materialization, MaterializationQuery, Page, RunFilter, RunSummary,
-    StateSink, Term,
+    StateSink, SuccessSink, Term,
 };
 
 /// Reads at once. They share one disk and, mostly, one page cache.

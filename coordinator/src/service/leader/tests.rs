@@ -24,7 +24,7 @@ use crate::engine;
 use crate::ledger::{
     Address, AttemptCursor, AttemptQuery, AttemptRecord, AuditReport, Batch, Candidate, CommitError,
     LeaderInfo, Ledger, LedgerError, LedgerReads, LiveState, Materialization, MaterializationQuery, Page,
-    RunFilter, RunStatus, RunSummary, StateSink, Term, connect, migrate,
+    RunFilter, RunStatus, RunSummary, StateSink, SuccessSink, Term, connect, migrate,
 };
 use crate::service::handle::HandleError;
 use crate::service::{COMMANDS_MAX, Coordinator, Filter, Handle, Options, Submission, TermError};
@@ -145,6 +145,10 @@ impl LedgerReads for Silent {
 
     async fn succeeded(&self, run: RunId) -> Result<Vec<PartitionSubset>, LedgerError> {
         self.ledger.succeeded(run).await
+    }
+
+    async fn successes(&self, run: RunId, sink: &mut SuccessSink<'_>) -> Result<(), LedgerError> {
+        self.ledger.successes(run, sink).await
     }
 
     async fn audit(&self) -> Result<AuditReport, LedgerError> {

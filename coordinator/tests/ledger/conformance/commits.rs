@@ -6,7 +6,7 @@ use backstitch_coordinator::ledger::{
     AttemptQuery, AttemptRecord, AttemptResult, Batch, CommitError, FinalCounts, Ledger, LiveAsset,
     LiveState, PartitionState, PlannedAsset, RunChange, RunStatus, Spent,
 };
-use backstitch_proto::id::{Epoch, RunId};
+use backstitch_proto::id::{DispatchId, Epoch, RunId};
 use backstitch_proto::partition::PartitionSubset;
 
 use crate::fixtures::*;
@@ -176,6 +176,25 @@ pub(crate) async fn what_a_run_materialized_is_known_while_it_lives_and_after_it
         ledger.commit(term.epoch(), &last).await.expect("committing");
         assert_eq!(ledger.succeeded(run.id).await.expect("reading"), sets(&[0, 3], &[2]));
     }
+}
+
+pub(crate) async fn successes_of_a_run_come_in_the_order_of_their_dispatches(ledger: Arc<dyn Ledger>) {
+    let term = lead(&*ledger).await;
+    let run = run_of(new_run(4).id, &["daily_temp", "monthly_avg"], 4);
+    let other = new_run(4);
+    let mut batch = submission(&run);
+    batch.runs.push(other.clone());
+    let of_second = attempt(&run, 1, 3, 1, AttemptResult::Succeeded);
+    let again = [failed(&run, 1, 1, false), succeeded(&run, 1, 2)];
+    batch.attempts =
+        vec![of_second, succeeded(&run, 2, 1), succeeded(&other, 0, 1), failed(&run, 3, 1, true)];
+    batch.attempts.extend(again);
+    ledger.commit(term.epoch(), &batch).await.expect("committing");
+    let mut seen = Vec::new();
+    let mut note = |dispatch: DispatchId, asset: u16, task: u32| seen.push((dispatch, asset, task));
+    ledger.successes(run.id, &mut note).await.expect("reading");
+    let [of_second, first, .., last] = &*batch.attempts else { panic!("they are above") };
+    assert_eq!(seen, [(first.dispatch, 0, 2), (of_second.dispatch, 1, 3), (last.dispatch, 0, 1)]);
 }
 
 pub(crate) async fn changes_of_a_run_show_in_order(ledger: Arc<dyn Ledger>) {
