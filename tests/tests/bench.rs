@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use backstitch_tests::postgres::Postgres;
 use backstitch_tests::process::{Process, backstitch};
 use backstitch_tests::rabbitmq::RabbitMq;
@@ -18,6 +18,21 @@ use tokio::process::Command;
 
 /// A measurement of two seconds with everything around it, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Bounds that a build without optimisation keeps on a machine that does other things too. They tell a catastrophe, or
+/// something that waits for the next look, from a day that is merely slow.
+const SUBMIT_MS_MAX: f64 = 1_000.0;
+const FIRST_TASK_MS_MAX: f64 = 5_000.0;
+const REQUEST_MS_MAX: f64 = 5_000.0;
+
+/// Until nothing of a run is left: whoever missed a cancellation hears of it again after five seconds.
+const CANCEL_MS_MAX: f64 = 10_000.0;
+
+/// One step of a chain. Whoever looked once a second would need more.
+const STEP_MS_MAX: f64 = 250.0;
+
+/// The coordinator with twenty million partitions, megabytes.
+const LARGE_RUN_MB_MAX: f64 = 150.0;
 
 #[tokio::test]
 async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Result<()> {
@@ -47,6 +62,15 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
     ] {
         ensure!(number(key)? > 0.0, "{key} is {}", number(key)?);
     }
+    servers_are_measured(&figures)?;
+    bounds_hold(&figures, &[("/submit_ms", SUBMIT_MS_MAX), ("/first_task_ms", FIRST_TASK_MS_MAX)])?;
+    // It is over before anything piles up, perhaps.
+    let deepest = number("broker_depth_max")?;
+    let depths = figures["broker_depth"].as_array().filter(|points| !points.is_empty());
+    for point in depths.context("a curve of the broker's depth")? {
+        let waiting = point["tasks_ready"].as_u64().zip(point["reports_ready"].as_u64());
+        ensure!(waiting.is_some_and(|(tasks, reports)| (tasks + reports) as f64 <= deepest), "{figures:#}");
+    }
     ensure!((number("tasks_per_second")? * number("seconds")? - 2_000.0).abs() < 1.0, "{figures:#}");
     for key in ["dispatch_to_start_ms", "start_to_ledger_ms", "runs_show_ms", "partition_status_ms"] {
         ensure!(figures[key]["p99"].as_f64() > Some(0.0), "{key} in {figures:#}");
@@ -64,7 +88,11 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
     ensure!(last["commit_ms_mean"].as_f64() > Some(0.0), "{sustained:#}");
     ensure!(last["ledger_bytes_per_task"].as_f64() > Some(0.0), "{sustained:#}");
     ensure!(last["start_to_ledger_ms_mean"].as_f64() > Some(0.0), "{sustained:#}");
-    ensure!(sustained["delay_growth"].as_f64() > Some(0.0), "{sustained:#}");
+    for growth in ["commit_growth", "bytes_growth", "delay_growth"] {
+        ensure!(sustained[growth].as_f64() > Some(0.0), "{growth} in {sustained:#}");
+    }
+    servers_are_measured(&sustained)?;
+    bounds_hold(&sustained, &[("/cancel_ms", CANCEL_MS_MAX), ("/coordinator_peak_mb", LARGE_RUN_MB_MAX)])?;
     ensure!(sustained["violations"].as_array().is_some_and(Vec::is_empty), "{sustained:#}");
 
     let queues = rabbitmq.ctl(["list_queues", "--quiet", "name"]).await?;
@@ -80,15 +108,37 @@ async fn a_measurement_says_how_fast_it_went_and_leaves_nothing_behind() -> Resu
 #[tokio::test]
 async fn each_scenario_measures_what_it_is_named_after() -> Result<()> {
     let (rabbitmq, postgres) = tokio::try_join!(RabbitMq::start(), Postgres::start())?;
-    let measured = [
-        ("slope --tasks 20000", vec!["/coordinator_peak_mb", "/sizes/1/tasks_per_second"]),
-        ("control --tasks 20000000", vec!["/pause_ms", "/resume_ms", "/reprioritise_ms", "/cancel_ms"]),
-        ("control --tasks 20000000 --assets 5", vec!["/submit_ms", "/runs_show_process_ms/p99"]),
-        ("chain --tasks 30", vec!["/step_ms", "/worker_peak_mb"]),
-        ("latency --tasks 10", vec!["/submit_to_ledger_ms/p50", "/submit_ms/p50"]),
-        ("priority --tasks 20000000 --seconds 3", vec!["/submit_to_start_ms/p99", "/tasks_per_second"]),
+    const ANY: f64 = f64::INFINITY;
+    let control = vec![
+        ("/submit_ms", SUBMIT_MS_MAX),
+        ("/first_task_ms", FIRST_TASK_MS_MAX),
+        ("/pause_ms", REQUEST_MS_MAX),
+        ("/resume_ms", REQUEST_MS_MAX),
+        ("/reprioritise_ms", REQUEST_MS_MAX),
+        ("/cancel_ms", CANCEL_MS_MAX),
+        ("/runs_show_ms/p50", REQUEST_MS_MAX),
+        ("/runs_show_process_ms/p99", ANY),
+        ("/coordinator_peak_mb", LARGE_RUN_MB_MAX),
     ];
-    for (arguments, figures) in measured {
+    let measured = [
+        ("slope --tasks 20000", vec![("/coordinator_peak_mb", ANY), ("/sizes/1/tasks_per_second", ANY)]),
+        ("control --tasks 20000000", control.clone()),
+        ("control --tasks 20000000 --assets 5", control),
+        ("chain --tasks 30", vec![("/step_ms", STEP_MS_MAX), ("/worker_peak_mb", ANY)]),
+        (
+            "latency --tasks 10",
+            vec![("/submit_to_ledger_ms/p50", SUBMIT_MS_MAX), ("/submit_ms/p50", SUBMIT_MS_MAX)],
+        ),
+        (
+            "priority --tasks 20000000 --seconds 3",
+            vec![
+                ("/submit_to_start_ms/p50", FIRST_TASK_MS_MAX),
+                ("/tasks_per_second", ANY),
+                ("/coordinator_peak_mb", LARGE_RUN_MB_MAX),
+            ],
+        ),
+    ];
+    for (arguments, bounds) in measured {
         let mut command = backstitch(["bench", "--output", "json", "--scenario"])?;
         command.args(arguments.split(' '));
         command.args(["--database-url", &postgres.url(), "--broker-url", &rabbitmq.url()]);
@@ -96,10 +146,13 @@ async fn each_scenario_measures_what_it_is_named_after() -> Result<()> {
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{arguments}: {}: {said}", output.status);
         let measured: Value = serde_json::from_slice(&output.stdout)?;
-        for figure in figures {
-            let number = measured.pointer(figure).and_then(Value::as_f64);
-            ensure!(number > Some(0.0), "{figure} of {arguments}: {measured:#}");
+        bounds_hold(&measured, &bounds).context(arguments)?;
+        for slope in ["slope_of_time_per_task", "slope_of_coordinator_cpu_per_task"] {
+            // What is not finite is no JSON.
+            let is_number = measured[slope].is_number();
+            ensure!(is_number == arguments.starts_with("slope"), "{slope} of {arguments}: {measured:#}");
         }
+        ensure!(measured["configuration"]["fsync"] == "on", "{arguments}: {measured:#}");
         ensure!(measured["violations"].as_array().is_some_and(Vec::is_empty), "{arguments}: {measured:#}");
     }
     Ok(())
@@ -143,6 +196,28 @@ async fn workers_that_are_started_by_hand_are_waited_for_and_used() -> Result<()
     ensure!(said.contains("step_1"), "{said}");
     worker.terminate()?;
     ensure!(worker.wait(SOON).await?.success(), "{}", worker.output());
+    Ok(())
+}
+
+/// Each of these figures, by its path, is more than nothing and at most so much.
+fn bounds_hold(figures: &Value, bounds: &[(&str, f64)]) -> Result<()> {
+    for (path, most) in bounds {
+        let number = figures.pointer(path).and_then(Value::as_f64);
+        let holds = number.is_some_and(|number| 0.0 < number && number <= *most);
+        ensure!(holds, "{path} is {number:?}, and at most {most}: {figures:#}");
+    }
+    Ok(())
+}
+
+/// Everybody's processor time and memory is there, and the database writes through to the disk.
+fn servers_are_measured(figures: &Value) -> Result<()> {
+    for role in ["coordinator", "worker", "rabbitmq", "postgres"] {
+        let cpu = figures[format!("{role}_cpu_seconds")].as_f64();
+        ensure!(cpu >= Some(0.0), "processor time of {role}: {cpu:?} in {figures:#}");
+        bounds_hold(figures, &[(&format!("/{role}_peak_mb"), f64::INFINITY)])?;
+    }
+    ensure!(figures["configuration"]["fsync"] == "on", "{figures:#}");
+    ensure!(figures["configuration"]["synchronous_commit"] == "on", "{figures:#}");
     Ok(())
 }
 
@@ -248,4 +323,60 @@ fn text(value: &AMQPValue) -> Option<String> {
         AMQPValue::ShortString(text) => Some(text.to_string()),
         _ => None,
     }
+}
+
+/// Rows that were inserted, updated and deleted in each table of a ledger.
+type Written = BTreeMap<String, [i64; 3]>;
+
+#[tokio::test]
+async fn the_ledger_limit_writes_what_the_run_wrote() -> Result<()> {
+    const TASKS: i64 = 3_000;
+    let (rabbitmq, postgres) = tokio::try_join!(RabbitMq::start(), Postgres::start())?;
+    let mut command = backstitch(["bench", "--assets", "2", "--batch", "1", "--keep", "--output", "json"])?;
+    command.args(["--tasks", &TASKS.to_string()]);
+    command.args(["--database-url", &postgres.url(), "--broker-url", &rabbitmq.url()]);
+    let output = command.output().await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {said}", output.status);
+    let figures: Value = serde_json::from_slice(&output.stdout)?;
+    let databases: Vec<&str> =
+        said.lines().filter_map(|line| line.strip_prefix("left behind: database ")).collect();
+    let [run, limit] = *databases else { bail!("two databases: {said}") };
+    let (run, limit) = (written(&postgres, run).await?, written(&postgres, limit).await?);
+    for (table, of_run) in &run {
+        let of_limit = limit.get(table).copied().unwrap_or_default();
+        let differ = |kind: usize, most: i64| of_run[kind].abs_diff(of_limit[kind]) > most as u64;
+        if table == "progress" {
+            // One for each commit that ends tasks, and not every commit of a run does. They go with the end of the run.
+            ensure!(!differ(0, 5 + of_run[0] / 4), "{table}: {of_run:?}, {of_limit:?}, {figures:#}");
+            continue;
+        }
+        // A row of each task or message, or one of a handful.
+        let differs = (0..3).any(|kind| differ(kind, TASKS / 100));
+        ensure!(!differs, "{table}: inserted, updated, deleted {of_run:?}, {of_limit:?}, {figures:#}");
+        if table == "asset_partitions" || table.starts_with("attempts_") || table == "dispatches" {
+            ensure!(of_run[0] == TASKS, "{table}: {of_run:?}");
+        }
+    }
+    // What is written at a pace, and not with each commit.
+    let [_, marked, _] = limit["confirmations"];
+    let per_second = figures["ledger_limit_per_second"].as_f64().context("the limit")?;
+    // Making the rows takes time, too.
+    ensure!(marked as f64 <= 1.0 + 2.0 * TASKS as f64 / per_second, "{limit:?}, {figures:#}");
+    Ok(())
+}
+
+/// As the server has counted it, which it does when sessions end.
+async fn written(postgres: &Postgres, database: &str) -> Result<Written> {
+    let url = postgres.url();
+    let (server, _) = url.rsplit_once('/').context("a URL with a database")?;
+    let mut session = PgConnection::connect(&format!("{server}/{database}")).await?;
+    let rows: Vec<(String, i64, i64, i64)> =
+        sqlx::query_as("SELECT relname::text, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables")
+            .fetch_all(&mut session)
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(table, inserted, updated, deleted)| (table, [inserted, updated, deleted]))
+        .collect())
 }

@@ -2,7 +2,7 @@
 //! task the attempt, the state of its partition and the progress of the run.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use backstitch_coordinator::ledger::{
@@ -17,6 +17,9 @@ use super::Traffic;
 use crate::command::bench::bed::Bed;
 use crate::command::bench::project::asset;
 use crate::command::bench::servers::Servers;
+
+/// A leader marks how far the broker has confirmed so often at most.
+const MARK_EVERY: Duration = Duration::from_secs(1);
 
 /// Tasks per second, on a ledger that is as empty as that of the run was.
 pub(super) async fn measure(
@@ -55,6 +58,8 @@ struct Rows<'a> {
     tasks: u64,
     /// The last dispatch that was made.
     dispatch: DispatchId,
+    /// When the confirmed ones were marked last.
+    marked: Instant,
 }
 
 impl<'a> Rows<'a> {
@@ -68,6 +73,7 @@ impl<'a> Rows<'a> {
             made: 0,
             tasks: 0,
             dispatch: DispatchId::before_first_of(epoch),
+            marked: Instant::now(),
         }
     }
 
@@ -112,7 +118,10 @@ impl<'a> Rows<'a> {
                 ordinals: PartitionSubset::from_ordinals(ordinals.iter().copied()),
             });
         }
-        batch.confirmed_through = first;
+        if self.marked.elapsed() >= MARK_EVERY {
+            batch.confirmed_through = first;
+            self.marked = Instant::now();
+        }
         self.tasks = until;
         Some(batch)
     }
