@@ -1,6 +1,6 @@
 //! Wall clocks that jump. Leases run on clocks that do not.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use backstitch_tests::clock::WallClock;
@@ -152,5 +152,27 @@ async fn a_database_whose_clock_jumps_costs_no_task_and_no_worker() -> Result<()
         "a jump was taken for silence"
     );
     cluster.finish_each_once(&run).await?;
+    cluster.each_succeeded_at_once().await
+}
+
+/// F6, F16. The leader stands still, and right after its last sign of life the clock of the database goes back: by that clock
+/// it would be silent for too long only in an hour.
+#[tokio::test]
+async fn a_frozen_leader_is_replaced_although_the_clock_of_the_database_goes_back() -> Result<()> {
+    // Many times what it takes when no clock jumps.
+    const REPLACED_WITHIN: Duration = Duration::from_secs(60);
+    let database = Database::Given(Box::new(Postgres::start_with_clock().await?));
+    let shape = Shape { coordinators: 2, workers: 2, database, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(4)?, shape).await?;
+    let run = cluster.submit().await?;
+    cluster.until_begun(4).await?;
+    cluster.coordinators[0].process.freeze()?;
+    set_clock_of_database(&mut cluster, -HOUR_S).await?;
+    cluster.coordinators[1].process.line("leading", REPLACED_WITHIN).await?;
+    cluster.project.open_gate()?;
+    // What the frozen leader has been given, the broker gives to the other one only when it misses the frozen one itself.
+    cluster.coordinators.swap(0, 1);
+    cluster.until_succeeded(&run, 4).await?;
+    cluster.finish(&run).await?;
     cluster.each_succeeded_at_once().await
 }

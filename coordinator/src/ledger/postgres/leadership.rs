@@ -9,7 +9,8 @@
 //!
 //! A leader that dies frees the lock at once, because the server ends the session of a closed connection: the next one
 //! in line leads within milliseconds, without polling. A leader that is frozen, or cut off from the network, keeps its
-//! session; so it must renew a lease, by the database's clock, and a standby ends the session of one that did not.
+//! session; so it must renew a lease, and a standby ends the session of one that did not. For how long, the standby
+//! measures itself: the clock of the database may be set, also back.
 //! A standby sends nothing while it waits in line, so it cannot tell by itself that the network has forgotten its
 //! connection, nor that the lock was given to it and the answer lost. Its watch can: it asks whether the server still
 //! knows the session in line.
@@ -80,12 +81,13 @@ pub(super) async fn lead(options: &PgConnectOptions, candidate: &Candidate) -> R
 async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), LedgerError> {
     const DOING: &str = "watching the leader";
     let mut connection = connect(options, "standby", &[("statement_timeout", "10s")], DOING).await?;
-    // A holder that has no lease yet: its session, and since when we know it.
-    let mut newcomer: Option<(i32, Instant)> = None;
+    // The last sign of life of the holder, and since when we know it: its session, and when it renewed, absent while it
+    // has no lease yet.
+    let mut last: Option<((i32, Option<i64>), Instant)> = None;
     loop {
-        let seen = sqlx::query_as::<_, (bool, Option<i32>, Option<f64>)>(
-            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $2), h.pid, h.silent FROM (SELECT 1) one \
-             LEFT JOIN (SELECT l.pid, extract(epoch FROM clock_timestamp() - s.renewed_at)::float8 AS silent \
+        let seen = sqlx::query_as::<_, (bool, Option<i32>, Option<i64>)>(
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $2), h.pid, h.renewed_us FROM (SELECT 1) one \
+             LEFT JOIN (SELECT l.pid, (extract(epoch FROM s.renewed_at) * 1000000)::bigint AS renewed_us \
              FROM pg_locks l LEFT JOIN lease s ON s.backend_pid = l.pid \
              WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
@@ -95,7 +97,7 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
         .bind(in_line)
         .fetch_one(&mut connection);
         let seen = in_time(ANSWER_TIMEOUT, DOING, async { seen.await.doing(DOING) });
-        let (waits, holder, renewed_seconds_ago) = seen.await?;
+        let (waits, holder, renewed_us) = seen.await?;
         if !waits {
             let forgotten = std::io::Error::new(
                 std::io::ErrorKind::ConnectionAborted,
@@ -107,17 +109,13 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
             tokio::time::sleep(STANDBY_PAUSE_MIN).await;
             continue;
         };
-        let silent = match renewed_seconds_ago {
-            Some(seconds) => Duration::from_secs_f64(seconds.max(0.0)),
-            None => {
-                let (known, since) = *newcomer.get_or_insert((pid, Instant::now()));
-                if known != pid {
-                    newcomer = None;
-                    continue;
-                }
-                since.elapsed()
-            }
+        let sign = (pid, renewed_us);
+        let since = match last {
+            Some((known, since)) if known == sign => since,
+            _ => Instant::now(),
         };
+        last = Some((sign, since));
+        let silent = since.elapsed();
         if let Some(left) = LEASE.checked_sub(silent).filter(|left| !left.is_zero()) {
             tokio::time::sleep(left.max(STANDBY_PAUSE_MIN).min(RENEW)).await;
             continue;
