@@ -51,12 +51,12 @@ impl Fleet {
         state.is_some_and(|state| state.heartbeat.held.iter().any(|held| held.dispatch == dispatch))
     }
 
-    /// Removes and returns the workers that have been silent since before `deadline_ms`, with what they listed last.
-    pub(super) fn take_silent(&mut self, deadline_ms: u64) -> Vec<(WorkerId, Vec<Held>)> {
+    /// Removes and returns the workers that have been silent since before `deadline_ms`, with what they said last.
+    pub(super) fn take_silent(&mut self, deadline_ms: u64) -> Vec<(WorkerId, Heartbeat)> {
         let silent: Vec<_> = self
             .workers
             .extract_if(.., |_, state| state.seen_ms < deadline_ms)
-            .map(|(id, state)| (id, state.heartbeat.held))
+            .map(|(id, state)| (id, state.heartbeat))
             .collect();
         if !silent.is_empty() {
             self.count_slots();

@@ -94,10 +94,11 @@ impl Engine {
         }
         let deadline_ms = self.lease_clock_ms(now).saturating_sub(self.options.lease_ms);
         let silent = self.fleet.take_silent(deadline_ms);
-        for (worker, listed) in silent {
-            self.statistics.lost_workers += 1;
+        for (worker, last) in silent {
+            // One that had drained has ended as it was told to.
+            self.statistics.lost_workers += u64::from(!last.draining || !last.held.is_empty());
             // What it had stopped listing is reported: the report waits to be taken, or was lost ([`super::unlisted`]).
-            let held = listed.iter().filter_map(|held| {
+            let held = last.held.iter().filter_map(|held| {
                 let open = self.open_dispatches.get(&held.dispatch)?;
                 let is_cause = open.on_probation && open.started;
                 (open.holder == Holder::Worker(worker)).then_some((held.dispatch, is_cause))

@@ -20,7 +20,7 @@ pub struct Statistics {
     pub stale_outcomes: u64,
     /// Attempts that were lost with their worker.
     pub lost_attempts: u64,
-    /// Workers whose lease ran out.
+    /// Workers whose lease ran out before they had drained.
     pub lost_workers: u64,
     /// Messages that were published again because nobody claimed them.
     pub republished: u64,

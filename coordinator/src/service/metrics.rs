@@ -53,7 +53,10 @@ impl Metrics {
             failed: counter("backstitch.tasks.failed", "Tasks that failed for good"),
             stale: counter("backstitch.outcomes.stale", "Outcomes that the fence rejected"),
             lost_attempts: counter("backstitch.attempts.lost", "Attempts that were lost with their worker"),
-            lost_workers: counter("backstitch.workers.lost", "Workers whose lease ran out"),
+            lost_workers: counter(
+                "backstitch.workers.lost",
+                "Workers whose lease ran out before they had drained",
+            ),
             republished: counter("backstitch.dispatches.republished", "Messages published again, unclaimed"),
             dispatches: counter("backstitch.dispatches", "Dispatches made"),
             dispatched_bytes: counter("backstitch.dispatches.bytes", "Bodies of messages to workers"),

@@ -23,6 +23,9 @@ pub struct Faults {
     pub worker_freeze: u64,
     /// A worker drains.
     pub worker_drain: u64,
+    /// A worker that goes on hands back a dispatch or the rest of one: it had no slot for long, or its tasks are longer
+    /// than expected.
+    pub hand_back: u64,
     /// A message of any kind arrives twice.
     pub duplicate: u64,
     /// A message of any kind arrives long after those that were sent later.
@@ -58,6 +61,7 @@ impl Faults {
             &mut self.worker_crash,
             &mut self.worker_freeze,
             &mut self.worker_drain,
+            &mut self.hand_back,
             &mut self.duplicate,
             &mut self.delay,
             &mut self.loss,
@@ -129,6 +133,7 @@ impl Faults {
         worker_crash: 0,
         worker_freeze: 0,
         worker_drain: 0,
+        hand_back: 0,
         duplicate: 0,
         delay: 0,
         loss: 0,
@@ -151,6 +156,7 @@ impl Faults {
         worker_crash: 15,
         worker_freeze: 10,
         worker_drain: 10,
+        hand_back: 10,
         duplicate: 50,
         delay: 50,
         loss: 50,

@@ -37,6 +37,8 @@ mishaps! {
     Disconnection,
     /// A worker drained.
     WorkerDrain,
+    /// A worker handed back what it had of a dispatch, and went on.
+    HandBack,
     /// A dispatch arrived twice.
     DuplicateDispatch,
     /// A report arrived twice.

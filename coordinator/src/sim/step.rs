@@ -240,6 +240,9 @@ impl World {
         }
         let nth = self.rng.index(held.len());
         let Some(id) = held.keys().nth(nth).copied() else { return };
+        if self.workers[at].may_hand_back(id) && self.befalls(Mishap::HandBack, self.faults.hand_back) {
+            self.workers[at].hand_back(id);
+        }
         let (faults, calm, eager) = (self.faults, self.calm, self.rng.permille(500));
         let ledger = &self.ledger;
         let nature = |dispatch: &Dispatch, task| {

@@ -115,7 +115,8 @@ fn an_engine_without_the_fence_is_caught() {
 
 #[test]
 fn an_engine_that_publishes_before_it_commits_is_caught() {
-    assert_caught(&["FENCE"], Mutation::PublishFirst);
+    // The row of what has gone out comes with a later batch: perhaps when its run is paused.
+    assert_caught(&["FENCE", "INTENT"], Mutation::PublishFirst);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) struct HeldDispatch {
     pub(super) dispatch: Arc<Dispatch>,
     /// Its run was cancelled.
     stopped: bool,
+    /// It is over here once its report is confirmed, though some of its tasks have not begun.
+    handed_back: bool,
     announced: bool,
     started: bool,
     /// Tasks that have begun.
@@ -135,6 +137,7 @@ impl SimWorker {
         let held = HeldDispatch {
             dispatch,
             stopped,
+            handed_back: false,
             announced: false,
             started: false,
             begun: 0,
@@ -152,8 +155,23 @@ impl SimWorker {
 
     /// What it executes: dispatches, and which task of each.
     pub(super) fn running(&self) -> impl Iterator<Item = (&Dispatch, u32)> {
-        let running = self.held.values().filter(|held| held.started);
+        let running = self.held.values().filter(|held| held.started && !held.handed_back);
         running.filter_map(|held| Some((&*held.dispatch, held.dispatch.tasks.get(held.done)?.ordinal)))
+    }
+
+    /// Whether the dispatch `id` is between two tasks, or before the first.
+    pub(super) fn may_hand_back(&self, id: DispatchId) -> bool {
+        self.held.get(&id).is_some_and(|held| {
+            let between = held.begun == held.done && held.done < held.dispatch.tasks.len();
+            between && !held.stopped && !held.handed_back
+        })
+    }
+
+    /// No further task of the dispatch `id` begins here.
+    pub(super) fn hand_back(&mut self, id: DispatchId) {
+        if let Some(held) = self.held.get_mut(&id) {
+            held.handed_back = true;
+        }
     }
 
     /// One step of the dispatch `id`. `eager`: what has ended is reported before the rest has.
@@ -164,8 +182,16 @@ impl SimWorker {
         eager: bool,
         behaviour: impl Fn(&Dispatch, u32) -> Behaviour,
     ) -> Step {
-        let running = self.held.values().filter(|held| held.started).count();
+        let running = self.running().count();
         let Some(held) = self.held.get_mut(&id) else { return Step::Nothing };
+        if held.handed_back {
+            let (outcomes, mut dispatches) = (held.unreported.clone(), Vec::new());
+            if !outcomes.is_empty() {
+                dispatches.push(DispatchReport::Outcomes { dispatch: id, trace: None, outcomes });
+            }
+            dispatches.push(DispatchReport::Returned { dispatch: id, reason: ReturnReason::NotStarted });
+            return Step::Reports(Report { worker: self.id(), dispatches });
+        }
         let all_ended = held.done == held.dispatch.tasks.len();
         if !held.unreported.is_empty() && (all_ended || eager) {
             let outcomes = held.unreported.clone();
@@ -238,6 +264,10 @@ impl SimWorker {
             match news {
                 DispatchReport::Outcomes { .. } => held.unreported.clear(),
                 DispatchReport::Started { .. } => held.announced = true,
+                DispatchReport::Returned { .. } if held.handed_back => {
+                    self.held.remove(dispatch);
+                    self.settled.insert(*dispatch);
+                }
                 DispatchReport::Returned { .. } => {}
             }
         }

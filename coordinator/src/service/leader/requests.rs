@@ -3,8 +3,8 @@
 use backstitch_proto::partition::PartitionSubset;
 
 use super::Leader;
-use crate::service::COMMANDS_MAX;
 use crate::engine::{Now, RunPlan};
+use crate::service::COMMANDS_MAX;
 use crate::service::binding;
 use crate::service::command::{Command, Reply};
 use crate::service::handle::HandleError;

@@ -194,7 +194,8 @@ async fn a_full_worker_takes_dispatches_again_whichever_way_its_slot_became_free
     world.until_consumers(1).await;
     failures.store(0, Ordering::Relaxed);
     world.send(&dispatch(3, &["a"])).await;
-    let third = |news: &DispatchReport| matches!(news, DispatchReport::Outcomes { dispatch: DispatchId(3), .. });
+    let third =
+        |news: &DispatchReport| matches!(news, DispatchReport::Outcomes { dispatch: DispatchId(3), .. });
     while !third(&world.next_news().await) {}
     worker.stop().await;
     world.assert_queue_is_empty().await;
