@@ -20,9 +20,16 @@ impl Engine {
     pub(super) fn close_unclaimed_of(&mut self, id: RunId, now: Now) {
         let Some(run) = self.runs.get(&id) else { return };
         let has_pool = |open: &OpenDispatch| run.assets[open.asset].plan.pool.is_some();
-        let unclaimed = self.unclaimed_of(id);
-        let (later, at_once): (Vec<_>, Vec<_>) =
-            unclaimed.into_iter().partition(|id| self.open_dispatches.get(id).is_some_and(has_pool));
+        let (later, mut at_once): (Vec<_>, Vec<_>) = self
+            .unclaimed_of(id)
+            .into_iter()
+            .partition(|id| self.open_dispatches.get(id).is_some_and(has_pool));
+        // Delivered twice, and held by nobody that is known: with a pool somebody may be executing it for a lease.
+        let is_unidentified = |open: &OpenDispatch| {
+            open.run == id && matches!(open.holder, Holder::Unidentified { .. }) && !has_pool(open)
+        };
+        let unidentified = self.open_dispatches.iter().filter(|(_, open)| is_unidentified(open));
+        at_once.extend(unidentified.map(|(id, _)| *id));
         at_once.into_iter().for_each(|id| self.close_cancelled(id));
         if !later.is_empty() {
             self.cancelled.insert(id, now.mono_ms + CLAIMED_MS);
@@ -62,12 +69,13 @@ impl Engine {
 mod tests {
     use backstitch_proto::definition::Definitions;
     use backstitch_proto::id::Epoch;
+    use backstitch_proto::message::{DispatchReport, Report, ReturnReason};
     use backstitch_proto::partition::PartitionSubset;
     use uuid::Uuid;
 
     use super::*;
     use crate::engine::Options;
-    use crate::engine::testing::{at, heartbeat};
+    use crate::engine::testing::{at, dispatch_id, heartbeat, recovered};
     use crate::ledger::{PlannedAsset, RunRecord};
     use crate::service::bind;
 
@@ -99,5 +107,18 @@ mod tests {
         let later = engine.seal(at(20 + CLAIMED_MS)).expect("it is closed");
         assert_eq!(later.batch.dispatches.iter().map(|dispatch| dispatch.run).collect::<Vec<_>>(), [second]);
         assert!(engine.run(first).is_none(), "it has ended");
+    }
+
+    #[test]
+    fn what_was_delivered_twice_does_not_keep_a_cancelled_run_for_a_lease() {
+        let mut engine = recovered(1, 0, dispatch_id(1));
+        let run = RunId(Uuid::from_u128(1));
+        engine.heartbeat(&heartbeat(&[]), at(10));
+        let news = DispatchReport::Returned { dispatch: dispatch_id(1), reason: ReturnReason::Redelivered };
+        engine.report(Report { worker: heartbeat(&[]).worker, dispatches: vec![news] }, at(20));
+        engine.seal(at(20));
+        assert!(engine.run(run).is_some(), "somebody may have it");
+        engine.cancel(run, at(30)).expect("it is live");
+        assert!(engine.run(run).is_none(), "whatever they say is fenced");
     }
 }
