@@ -72,7 +72,8 @@ async fn cancel(shared: &Arc<Shared>, consumer: Box<dyn Consumer>, extra: Option
 }
 
 /// A consumer, once a slot is free and nobody here waits for it: what waited would be kept from idle workers, and a few
-/// milliseconds to ask the broker again are nothing beside tasks that take that long. `None`: the worker drains, or the broker was closed.
+/// milliseconds to ask the broker again are nothing beside tasks that take that long. `None`: the worker drains, or the
+/// broker was closed.
 async fn consume_again(
     shared: &Shared,
     broker: &dyn Broker,
