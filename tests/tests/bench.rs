@@ -25,7 +25,7 @@ const SUBMIT_MS_MAX: f64 = 1_000.0;
 const FIRST_TASK_MS_MAX: f64 = 5_000.0;
 const REQUEST_MS_MAX: f64 = 5_000.0;
 
-/// Until nothing of a run is left: of what was delivered a second time nobody knows for a lease who has it.
+/// Until nothing of a run is left. What nobody has claimed may take a lease and some heartbeats.
 const CANCEL_MS_MAX: f64 = 15_000.0;
 
 /// One step of a chain. Whoever looked once a second would need more.

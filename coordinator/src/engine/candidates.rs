@@ -10,12 +10,12 @@ use super::run::{AssetState, RunState};
 use super::{Engine, Now};
 
 /// Where an asset stands among those of its run: its priority, whether it is due, how far downstream it is.
-type Rank = (i32, bool, usize);
+type Standing = (i32, bool, usize);
 
 /// What a run could send.
 #[derive(Debug)]
 pub(super) struct Candidates {
-    assets: BinaryHeap<Rank>,
+    assets: BinaryHeap<Standing>,
     /// Ready tasks of the run, per worker queue.
     ready: BTreeMap<Arc<str>, u64>,
 }
@@ -48,7 +48,7 @@ impl Engine {
     pub(super) fn candidates(&self, run: &RunState, of_class: u32, now: Now) -> Candidates {
         let with_ready = || run.assets.iter().enumerate().filter(|(_, state)| !state.ready.is_empty());
         let with_room = with_ready().filter(|(_, state)| self.window_has_room(state, of_class));
-        let assets = with_room.map(|(index, state)| self.rank(state, index, now)).collect();
+        let assets = with_room.map(|(index, state)| self.standing(state, index, now)).collect();
         let mut candidates = Candidates { assets, ready: BTreeMap::new() };
         // Most of many live runs have no room.
         if !candidates.assets.is_empty() {
@@ -69,10 +69,10 @@ impl Engine {
 
     /// An asset that was chosen may be chosen again.
     pub(super) fn give_back(&self, run: &RunState, candidates: &mut Candidates, index: usize, now: Now) {
-        candidates.assets.push(self.rank(&run.assets[index], index, now));
+        candidates.assets.push(self.standing(&run.assets[index], index, now));
     }
 
-    fn rank(&self, state: &AssetState, index: usize, now: Now) -> Rank {
+    fn standing(&self, state: &AssetState, index: usize, now: Now) -> Standing {
         (state.plan.priority, self.is_due(state, now), index)
     }
 }
