@@ -3,7 +3,7 @@
 use anyhow::Result;
 use backstitch_coordinator::api::{AttemptView, RunView};
 use backstitch_coordinator::engine::Counts;
-use backstitch_coordinator::ledger::RunStatus;
+use backstitch_coordinator::ledger::{AttemptOutcome, RunStatus};
 use backstitch_proto::id::RunId;
 use serde::Serialize;
 
@@ -147,6 +147,6 @@ fn failed(run: &RunView) -> u64 {
 async fn failures(look: &dyn Look, run: RunId) -> Result<Vec<AttemptView>> {
     let query = AttemptsQuery { run, failed: true, output: true, limit: ATTEMPTS_READ };
     let attempts = look.attempts(query).await?;
-    let for_good = |attempt: &AttemptView| attempt.terminal && attempt.outcome != "cancelled";
+    let for_good = |attempt: &AttemptView| attempt.terminal && attempt.outcome != AttemptOutcome::Cancelled;
     Ok(attempts.into_iter().filter(for_good).take(FAILURES_SHOWN).collect())
 }

@@ -18,7 +18,7 @@ use crate::follow::{OnInterrupt, follow};
 use crate::project::Project;
 use crate::settings::{self, Place, PlaceArgs, SettingsFile, SlotsArgs};
 use crate::signals::Signals;
-use crate::source::{self, LEADER_MEND, Leading};
+use crate::source::{self, LEADER_MEND, Leading, Server};
 use crate::submit::submit;
 use crate::summary::RunWithFailures;
 
@@ -75,14 +75,14 @@ impl BackfillArgs {
     pub(crate) async fn run(self) -> Result<Exit> {
         let submission = self.submission();
         match self.place.place()? {
-            Place::Server(url) => self.elsewhere(&url, submission).await,
+            Place::Server(url) => {
+                self.elsewhere(Server::new(&url)?, &settings::without_userinfo(&url), submission).await
+            }
             Place::Database(address) => {
-                let url = leader_on(&address).await?;
-                self.say(&format!(
-                    "Handing it to the coordinator at {}, which leads on {address}.",
-                    settings::without_userinfo(&url)
-                ));
-                self.elsewhere(&url, submission).await
+                let leader = leader_on(&address).await?;
+                let shown = settings::without_userinfo(leader.url());
+                self.say(&format!("Handing it to the coordinator at {shown}, which leads on {address}."));
+                self.elsewhere(leader, &shown, submission).await
             }
             Place::Own => self.here(submission).await,
         }
@@ -131,9 +131,10 @@ impl BackfillArgs {
         }
     }
 
-    async fn elsewhere(&self, url: &str, submission: Submission) -> Result<Exit> {
-        let mut leading = Leading::at(url)?;
-        let there = format!(" --server {}", settings::without_userinfo(url));
+    /// `shown` is the URL of the server as it may be shown.
+    async fn elsewhere(&self, server: Server, shown: &str, submission: Submission) -> Result<Exit> {
+        let mut leading = Leading::at(server);
+        let there = format!(" --server {shown}");
         if self.plan {
             return self.preview(&leading, &submission).await;
         }
@@ -273,18 +274,16 @@ impl BackfillArgs {
     }
 }
 
-/// The URL of the coordinator that leads on the named ledger. `runs list` reads that ledger, so it would not show a run
-/// on the project's own.
-async fn leader_on(address: &Address) -> Result<String> {
+/// The coordinator that leads on the named ledger. `runs list` reads that ledger, so it would not show a run on the
+/// project's own.
+async fn leader_on(address: &Address) -> Result<Server> {
     let or_here = "to run here, on the project's own ledger, unset what names the other: --database-url, \
                    BACKSTITCH_DATABASE_URL, or database_url in backstitch.settings.yaml";
     let ledger = source::open(address).await.with_context(|| {
         format!("looking for the coordinator that leads on {address} ({LEADER_MEND}; {or_here})")
     })?;
-    match source::leader_of(ledger.as_ref()).await? {
-        Some(leader) => Ok(leader.url().to_owned()),
-        None => bail!("{}; {or_here}", source::no_leader(address)),
-    }
+    let leader = source::leader_of(ledger.as_ref()).await?;
+    leader.with_context(|| format!("{}; {or_here}", source::no_leader(address)))
 }
 
 fn accepted(run: RunId, submitted: &Submitted) -> String {

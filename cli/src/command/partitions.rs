@@ -1,7 +1,7 @@
 //! `backstitch partitions list`.
 
 use anyhow::Result;
-use backstitch_coordinator::service::{AssetStatusView, StatusRange};
+use backstitch_coordinator::service::{AssetStatusView, PartitionStatus, StatusRange};
 use backstitch_proto::partition::Partitions;
 use chrono::Utc;
 use clap::{Args, Subcommand};
@@ -55,19 +55,19 @@ fn ranges(status: &AssetStatusView) -> Result<()> {
     let mut table = Table::new(&["status", "#count", "partitions"]);
     for range in &status.ranges {
         let keys = if status.partitioned { range.selection.clone() } else { "the whole asset".to_owned() };
-        table.row([state(range), number(range.count.into()), keys]);
+        table.row([words(range.status), number(range.count.into()), keys]);
     }
     let counts = status.counts;
     let all = [
-        (counts.materialized, "materialized"),
-        (counts.failed, "failed"),
-        (counts.in_progress, "in progress"),
-        (counts.missing, "missing"),
+        (counts.materialized, PartitionStatus::Materialized),
+        (counts.failed, PartitionStatus::Failed),
+        (counts.in_progress, PartitionStatus::InProgress),
+        (counts.missing, PartitionStatus::Missing),
     ];
     let said: Vec<String> = all
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, state)| format!("{} {state}", number(*count)))
+        .map(|(count, status)| format!("{} {}", number(*count), words(*status)))
         .collect();
     print(&format!("{table}\n{}: {}", plural(counts.total, "partition"), said.join(", ")))
 }
@@ -90,7 +90,7 @@ fn keys(args: &ListArgs, status: &AssetStatusView, json: bool) -> Result<()> {
             if json {
                 list.push(&json!({ "asset": status.asset, "partition": key, "status": range.status }))?;
             } else {
-                print(&format!("{:<13} {key}", state(range)))?;
+                print(&format!("{:<13} {key}", words(range.status)))?;
             }
         }
     }
@@ -107,6 +107,7 @@ fn between(partitions: &Partitions, range: &StatusRange) -> Result<impl Iterator
     Ok(ordinals.filter_map(move |ordinal| partitions.key(ordinal)))
 }
 
-fn state(range: &StatusRange) -> String {
-    range.status.replace('_', " ")
+/// As it is written for people.
+fn words(status: PartitionStatus) -> String {
+    status.as_str().replace('_', " ")
 }

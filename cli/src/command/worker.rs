@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use backstitch_broker::{Broker, RabbitMq};
-use backstitch_proto::definition::HumanDuration;
+use backstitch_proto::definition::{HumanDuration, QueueName};
 use backstitch_worker::{Worker, WorkerOptions};
 use clap::Args;
 
@@ -21,7 +21,7 @@ pub(crate) struct WorkerArgs {
     slots: SlotsArgs,
     /// Queues to take tasks from [env: BACKSTITCH_QUEUES] [default: default]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    queues: Vec<String>,
+    queues: Vec<QueueName>,
     /// Name of this worker, for people [env: BACKSTITCH_NAME] [default: host name and process id]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -50,14 +50,12 @@ impl WorkerArgs {
             name: name.unwrap_or_else(servers::process_name),
             ..WorkerOptions::default()
         };
-        let in_environment: Vec<String> = environment("BACKSTITCH_QUEUES")
-            .iter()
-            .flat_map(|names| names.split(','))
-            .map(str::to_owned)
-            .collect();
-        let levels = [self.queues, in_environment, file.queues];
-        if let Some(queues) = levels.into_iter().find(|queues| !queues.is_empty()) {
-            options.queues = queues;
+        let flag = (!self.queues.is_empty()).then_some(self.queues);
+        let queues = flag_or_variable(flag, "BACKSTITCH_QUEUES", |names| {
+            names.split(',').map(str::parse).collect::<Result<Vec<QueueName>, _>>()
+        })?;
+        if let Some(queues) = queues.or_else(|| (!file.queues.is_empty()).then_some(file.queues)) {
+            options.queues = queues.iter().map(QueueName::to_string).collect();
         }
         let drain_grace =
             flag_or_variable(self.drain_grace, "BACKSTITCH_DRAIN_GRACE", str::parse::<HumanDuration>)?;

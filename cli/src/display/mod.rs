@@ -7,7 +7,7 @@ mod text;
 
 pub(crate) use progress::{AroundProgress, Progress};
 pub(crate) use table::Table;
-pub(crate) use text::{elapsed, instant, number, one_line, plural, status_word};
+pub(crate) use text::{elapsed, instant, number, one_line, plural};
 
 use std::io::{ErrorKind, Write};
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use backstitch_coordinator::ledger::RunStatus;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// `1485` as `1,485`.
@@ -51,18 +50,6 @@ pub(crate) fn one_line(text: &str, limit: usize) -> String {
     let mut cut: String = clean.chars().take(limit.saturating_sub(3)).collect();
     cut.push_str("...");
     cut
-}
-
-/// The state of a run in a word.
-pub(crate) fn status_word(status: RunStatus) -> &'static str {
-    match status {
-        RunStatus::Running => "running",
-        RunStatus::Paused => "paused",
-        RunStatus::Cancelling => "cancelling",
-        RunStatus::Succeeded => "succeeded",
-        RunStatus::Failed => "failed",
-        RunStatus::Cancelled => "cancelled",
-    }
 }
 
 #[cfg(test)]

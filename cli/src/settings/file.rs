@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use backstitch_proto::definition::HumanDuration;
+use backstitch_proto::definition::{HumanDuration, QueueName};
 use serde::{Deserialize, Deserializer, de};
 
 use super::service::TASKS_PER_MESSAGE;
@@ -37,7 +37,7 @@ pub(crate) struct SettingsFile {
     pub(crate) keep_history: Option<NonZeroU32>,
     #[serde(deserialize_with = "tasks_per_message")]
     pub(crate) tasks_per_message: Option<u32>,
-    pub(crate) queues: Vec<String>,
+    pub(crate) queues: Vec<QueueName>,
     pub(crate) drain_grace: Option<HumanDuration>,
 }
 

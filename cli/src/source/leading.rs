@@ -6,11 +6,11 @@ use backstitch_coordinator::ledger::Address;
 use backstitch_coordinator::service::{Handle, PlanPreview, Submission, Submitted};
 use backstitch_proto::id::RunId;
 
-use super::{Ask, LedgerSource, Look, Server, open, own, server};
+use super::{Ask, Found, LedgerSource, Look, Server};
 use crate::embedded::{Embedded, Roles};
 use crate::exit::refused;
 use crate::project::Project;
-use crate::settings::{self, Place, PlaceArgs};
+use crate::settings::PlaceArgs;
 
 /// A leader, and its ledger.
 pub(crate) struct Leading {
@@ -23,9 +23,9 @@ pub(crate) struct Leading {
 }
 
 impl Leading {
-    /// The coordinator at `url`.
-    pub(crate) fn at(url: &str) -> Result<Self> {
-        Ok(Self { look: Box::new(Server::new(url)?), ask: Box::new(Server::new(url)?), embedded: None })
+    /// A coordinator elsewhere.
+    pub(crate) fn at(server: Server) -> Self {
+        Self { look: Box::new(server.clone()), ask: Box::new(server), embedded: None }
     }
 
     /// This process.
@@ -41,18 +41,10 @@ impl Leading {
     /// Whoever leads where the arguments point to. The ledger of a project that nobody works on is led from here,
     /// in the given roles.
     pub(crate) async fn find(args: &PlaceArgs, roles: impl FnOnce(&Project) -> Roles) -> Result<Self> {
-        match args.place()? {
-            Place::Server(url) => Self::at(&url),
-            Place::Database(address) => match server::leader_of(open(&address).await?.as_ref()).await? {
-                Some(leader) => Self::at(leader.url()),
-                None => Err(no_leader(&address)),
-            },
-            Place::Own => {
-                let project = Project::load(&settings::project_dir(&args.project))?;
-                let ledger = own(args).await?;
-                if let Some(leader) = server::leader_of(ledger.as_ref()).await? {
-                    return Self::at(leader.url());
-                }
+        match Found::at(args).await? {
+            Found::Leader(leader) => Ok(Self::at(leader)),
+            Found::Named { address, .. } => Err(no_leader(&address)),
+            Found::Own { project, ledger } => {
                 let roles = roles(&project);
                 Ok(Self::here(Embedded::start(&project, ledger, roles).await?))
             }
@@ -61,19 +53,13 @@ impl Leading {
 
     /// Whoever leads already, in another process.
     pub(crate) async fn elsewhere(args: &PlaceArgs) -> Result<Self> {
-        match args.place()? {
-            Place::Server(url) => Self::at(&url),
-            Place::Database(address) => match server::leader_of(open(&address).await?.as_ref()).await? {
-                Some(leader) => Self::at(leader.url()),
-                None => Err(no_leader(&address)),
-            },
-            Place::Own => match server::leader_of(own(args).await?.as_ref()).await? {
-                Some(leader) => Self::at(leader.url()),
-                None => bail!(
-                    "no process works on this project's ledger: the next `backstitch backfill` or `backstitch dev` \
-                     goes on with its runs"
-                ),
-            },
+        match Found::at(args).await? {
+            Found::Leader(leader) => Ok(Self::at(leader)),
+            Found::Named { address, .. } => Err(no_leader(&address)),
+            Found::Own { .. } => bail!(
+                "no process works on this project's ledger: the next `backstitch backfill` or `backstitch dev` \
+                 goes on with its runs"
+            ),
         }
     }
 

@@ -97,27 +97,44 @@ pub(crate) trait Ask: Send + Sync {
     async fn violations(&self) -> Result<Vec<String>>;
 }
 
-/// Where the arguments say that a command reads. A ledger whose leader answers is read through the leader, which
-/// knows what is going on right now.
-pub(crate) async fn look(args: &PlaceArgs) -> Result<Box<dyn Look>> {
-    match args.place()? {
-        Place::Server(url) => Ok(Box::new(Server::new(&url)?)),
-        Place::Database(address) => {
-            let ledger = open(&address).await?;
-            match server::leader_of(ledger.as_ref()).await? {
-                Some(leader) => Ok(Box::new(leader)),
-                None => Ok(Box::new(LedgerSource::new(ledger, project_if_any(args)?))),
+/// What is found where the arguments point to.
+enum Found {
+    /// A coordinator that was named, or that leads on the ledger there.
+    Leader(Server),
+    /// A ledger that was named, and nobody who leads on it is reached from here.
+    Named { address: Address, ledger: Arc<dyn Ledger> },
+    /// The ledger of a project that nobody works on.
+    Own { project: Project, ledger: Arc<dyn Ledger> },
+}
+
+impl Found {
+    async fn at(args: &PlaceArgs) -> Result<Self> {
+        match args.place()? {
+            Place::Server(url) => Ok(Self::Leader(Server::new(&url)?)),
+            Place::Database(address) => {
+                let ledger = open(&address).await?;
+                let leader = leader_of(ledger.as_ref()).await?;
+                Ok(leader.map_or(Self::Named { address, ledger }, Self::Leader))
             }
-        }
-        Place::Own => {
-            let project = Project::load(&settings::project_dir(&args.project))?;
-            let ledger = own(args).await?;
-            match server::leader_of(ledger.as_ref()).await? {
-                Some(leader) => Ok(Box::new(leader)),
-                None => Ok(Box::new(LedgerSource::new(ledger, Some(project.definitions)))),
+            Place::Own => {
+                // First: where there is no project, no ledger is made.
+                let project = Project::load(&settings::project_dir(&args.project))?;
+                let ledger = own(args).await?;
+                let leader = leader_of(ledger.as_ref()).await?;
+                Ok(leader.map_or(Self::Own { project, ledger }, Self::Leader))
             }
         }
     }
+}
+
+/// Where the arguments say that a command reads. A ledger whose leader answers is read through the leader, which
+/// knows what is going on right now.
+pub(crate) async fn look(args: &PlaceArgs) -> Result<Box<dyn Look>> {
+    Ok(match Found::at(args).await? {
+        Found::Leader(leader) => Box::new(leader),
+        Found::Named { ledger, .. } => Box::new(LedgerSource::new(ledger, project_if_any(args)?)),
+        Found::Own { project, ledger } => Box::new(LedgerSource::new(ledger, Some(project.definitions))),
+    })
 }
 
 /// Opens a ledger that somebody else takes care of: its schema is theirs.

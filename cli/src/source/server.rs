@@ -29,7 +29,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for a leader that a ledger names, which may be long dead.
 const LEADER_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A coordinator at a URL.
+/// A coordinator at a URL. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Server {
     url: String,
     http: reqwest::Client,
@@ -140,8 +141,8 @@ impl Server {
         };
         Err(match status {
             StatusCode::SERVICE_UNAVAILABLE => {
-                let standby = problem.kind.ends_with(":not-leading");
-                unanswered(if standby { Why::Standby } else { Why::Unable }, said.into()).into()
+                let why = if problem.is_not_leading() { Why::Standby } else { Why::Unable };
+                unanswered(why, said.into()).into()
             }
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
                 let one = || vec![problem.detail.clone().unwrap_or(problem.title.clone())];
@@ -224,11 +225,7 @@ pub(crate) async fn leader_of(ledger: &dyn Ledger) -> Result<Option<Server>> {
 impl Look for Server {
     async fn runs(&self, query: &RunsQuery) -> Result<Vec<RunView>> {
         let mut filter = Vec::new();
-        if let Some(status) = query.status
-            && let Ok(serde_json::Value::String(status)) = serde_json::to_value(status)
-        {
-            filter.push(("status", status));
-        }
+        filter.extend(query.status.map(|status| ("status", status.to_string())));
         filter.extend(query.asset.clone().map(|asset| ("asset", asset)));
         self.pages(&["api", "runs"], &filter, query.limit).await
     }

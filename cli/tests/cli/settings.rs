@@ -147,6 +147,7 @@ fn a_variable_that_cannot_be_read_is_told_with_its_name_and_what_is_wrong_with_i
     let project = Project::new();
     for (command, variable, value, problem) in [
         (WORKER, "BACKSTITCH_SLOTS", "0", "zero"),
+        (WORKER, "BACKSTITCH_QUEUES", "heavy,", "empty"),
         (WORKER, "BACKSTITCH_DRAIN_GRACE", "30", "did you mean \"30s\"?"),
         (COORDINATOR, "BACKSTITCH_LISTEN", "here", "socket address"),
         (COORDINATOR, "BACKSTITCH_KEEP_HISTORY", "long", "invalid digit"),
@@ -166,6 +167,7 @@ fn what_does_not_belong_into_the_settings_file_is_told_with_its_place_and_what_w
         ("slots: 0\n", "yaml:1:"),
         ("name: x\ntasks_per_message: 1001\n", "yaml:2:"),
         ("queues: heavy\n", "yaml:1:"),
+        ("queues: [heavy, a b]\n", "yaml:1:"),
         ("drain_grace: 30\n", "yaml:1:"),
         ("listen: here\n", "yaml:1:"),
         ("slot: 2\n", "yaml:1:"),

@@ -11,11 +11,22 @@ use utoipa::ToSchema;
 use super::{Api, Problem};
 use crate::ledger::LeaderInfo;
 
+/// What a coordinator serves as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It leads.
+    Leader,
+    /// It would lead if the leader ended.
+    Standby,
+}
+
 /// Whether this coordinator serves, and as what.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
     /// `leader` or `standby`.
-    pub role: String,
+    #[schema(value_type = String)]
+    pub role: Role,
     /// Term of leadership, if it leads.
     pub epoch: Option<u32>,
     /// Where the leader's API is reached, as far as the ledger knows.
@@ -60,7 +71,7 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Readiness>, Pro
     }
     let epoch = api.handle.epoch().map(|epoch| epoch.0);
     Ok(Json(Readiness {
-        role: if epoch.is_some() { "leader" } else { "standby" }.to_owned(),
+        role: if epoch.is_some() { Role::Leader } else { Role::Standby },
         epoch,
         leader: leader.map(|leader| leader.api_address),
         broker: broker.to_string(),
@@ -72,10 +83,8 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Readiness>, Pro
 #[utoipa::path(get, path = "/api/leader", responses((status = 200, body = LeaderView), (status = 404, body = Problem)))]
 pub(super) async fn leader(State(api): State<Api>) -> Result<Json<LeaderView>, Problem> {
     let leader = api.handle.ledger().leader().await?;
-    let leader = leader.ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found")
-            .detail("nobody leads on this ledger yet: ask again in a moment")
-    })?;
+    let unled = || Problem::not_found("nobody leads on this ledger yet: ask again in a moment");
+    let leader = leader.ok_or_else(unled)?;
     let here = api.handle.epoch() == Some(leader.epoch);
     let LeaderInfo { epoch, name, api_address, .. } = leader;
     Ok(Json(LeaderView { name, url: api_address, epoch: epoch.0, here }))

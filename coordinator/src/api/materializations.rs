@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 
 use super::view::{Listing, MaterializationView};
 use super::{Api, Problem};
-use crate::ledger::{MaterializationQuery, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use crate::ledger::{MaterializationQuery, PAGE_ROWS_DEFAULT};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +40,7 @@ pub(super) async fn list(
     let query = MaterializationQuery {
         asset: query.asset,
         partition_keys: query.partition.map(|key| vec![key]),
-        limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX),
+        limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT),
         cursor: query.cursor,
     };
     let page = api.handle.ledger().materializations(&query).await?;

@@ -27,7 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use assets::AssetView;
-pub use health::{LeaderView, Readiness};
+pub use health::{LeaderView, Readiness, Role};
 pub use problem::Problem;
 pub use view::{
     AttemptView, Listing, MaterializationView, RunAssetView, RunRequestView, RunView, WorkerView,

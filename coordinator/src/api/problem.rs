@@ -25,6 +25,12 @@ use crate::service::HandleError;
 /// Where it stands what a request may say.
 const DOCUMENT: &str = "/api/openapi.json";
 
+/// What the kind of every problem begins with.
+const KIND: &str = "urn:backstitch:problem:";
+
+/// The kind of what a standby says that only the leader can answer. Clients ask on by it.
+const NOT_LEADING: &str = "not-leading";
+
 /// What went wrong with a request.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -46,7 +52,7 @@ pub struct Problem {
 impl Problem {
     pub(super) fn new(status: StatusCode, kind: &str, title: &str) -> Self {
         Self {
-            kind: format!("urn:backstitch:problem:{kind}"),
+            kind: format!("{KIND}{kind}"),
             title: title.to_owned(),
             status: status.as_u16(),
             detail: None,
@@ -59,20 +65,28 @@ impl Problem {
         self
     }
 
+    /// The coordinator that was asked is a standby, and only the leader can answer.
+    pub fn is_not_leading(&self) -> bool {
+        self.kind.strip_prefix(KIND) == Some(NOT_LEADING)
+    }
+
+    /// `detail` says what there is not, and the mend.
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found").detail(detail)
+    }
+
     /// `mend` says where the existing ones are listed.
-    pub(super) fn not_found(thing: &str, name: &str, mend: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found")
-            .detail(format!("there is no {thing} \"{name}\": {mend}"))
+    pub(super) fn no_such(thing: &str, name: &str, mend: &str) -> Self {
+        Self::not_found(format!("there is no {thing} \"{name}\": {mend}"))
     }
 
     pub(super) fn unknown_run(id: &str) -> Self {
-        Self::not_found("run", id, "/api/runs lists them")
+        Self::no_such("run", id, "/api/runs lists them")
     }
 
     pub(super) fn unknown_asset(definitions: &Definitions, asset: &str) -> Self {
         let problem = definitions.not_defined(asset);
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found")
-            .detail(format!("{problem}: /api/assets lists those that are defined"))
+        Self::not_found(format!("{problem}: /api/assets lists those that are defined"))
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -94,7 +108,7 @@ impl From<HandleError> for Problem {
     fn from(error: HandleError) -> Self {
         match error {
             HandleError::NotLeading => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-leading", "This coordinator does not lead")
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, NOT_LEADING, "This coordinator does not lead")
                     .detail("ask the leader, or try again: a standby takes over within seconds")
             }
             HandleError::Unanswered => {
@@ -168,7 +182,7 @@ impl From<PathRejection> for Problem {
 }
 
 pub(super) async fn not_found(uri: Uri) -> Problem {
-    Problem::not_found("page", uri.path(), &format!("{DOCUMENT} lists them"))
+    Problem::no_such("page", uri.path(), &format!("{DOCUMENT} lists them"))
 }
 
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {

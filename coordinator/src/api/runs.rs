@@ -1,6 +1,6 @@
 //! Runs: submit, list, show, change, cancel, retry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -14,7 +14,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::view::{AttemptView, Listing, RunView, run_id};
 use super::{Api, InPath, Problem};
-use crate::ledger::{AttemptQuery, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, RunFilter, RunOrigin, RunStatus};
+use crate::engine::RunSnapshot;
+use crate::ledger::{AttemptQuery, PAGE_ROWS_DEFAULT, RunFilter, RunOrigin, RunStatus, RunSummary};
 use crate::service::{HandleError, PlanPreview, Submission, Submitted, tasks_of};
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -91,15 +92,17 @@ pub(super) async fn list(
         status: query.status,
         asset: query.asset,
         origin: query.origin,
-        limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX),
+        limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT),
         cursor,
     };
     let page = api.handle.ledger().runs(&filter).await?;
-    let mut items = Vec::with_capacity(page.items.len());
-    for summary in page.items {
-        let live = if summary.counts.is_none() { live(&api, summary.record.id).await? } else { None };
-        items.push(RunView::new(summary, live));
-    }
+    let unended = page.items.iter().filter(|summary| summary.counts.is_none());
+    let mut live = live(&api, unended.map(|summary| summary.record.id).collect()).await?;
+    let view = |summary: RunSummary| {
+        let live = live.remove(&summary.record.id);
+        RunView::new(summary, live)
+    };
+    let items = page.items.into_iter().map(view).collect();
     Ok(Json(Listing { items, next: page.next.map(|id| id.to_string()) }))
 }
 
@@ -111,7 +114,7 @@ pub(super) async fn list(
 pub(super) async fn show(State(api): State<Api>, InPath(id): InPath) -> Answer<RunView> {
     let id = known(&id)?;
     // A run that ends in between is in the ledger by then: ask the engine first.
-    if let Some(live) = live(&api, id).await? {
+    if let Some(live) = live(&api, vec![id]).await?.remove(&id) {
         return Ok(Json(RunView::live(live)));
     }
     let summary = api.handle.ledger().run(id).await?;
@@ -231,7 +234,7 @@ pub(super) async fn attempts(
             let found = run.record.assets.iter().position(|planned| *planned.asset == **name);
             // A project has at most 10,000 assets.
             let mend = || format!("/api/runs/{id} lists them");
-            Some(found.ok_or_else(|| Problem::not_found("asset of this run", name, &mend()))? as u16)
+            Some(found.ok_or_else(|| Problem::no_such("asset of this run", name, &mend()))? as u16)
         }
     };
     let cursor = query
@@ -250,7 +253,7 @@ pub(super) async fn attempts(
         tasks,
         only_unsuccessful: query.failed,
         with_output: query.output,
-        limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT).min(PAGE_ROWS_MAX),
+        limit: query.limit.unwrap_or(PAGE_ROWS_DEFAULT),
         cursor,
         ..AttemptQuery::of_run(id)
     };
@@ -280,11 +283,14 @@ async fn changed(api: &Api, id: RunId, change: Result<(), HandleError>) -> Resul
     }
 }
 
-/// What the engine knows of a run; nothing on a standby.
-async fn live(api: &Api, id: RunId) -> Result<Option<crate::engine::RunSnapshot>, Problem> {
-    match api.handle.live_run(id).await {
-        Ok(live) => Ok(live),
-        Err(HandleError::NotLeading) => Ok(None),
+/// What the engine knows of these runs, asked once for all of them; nothing on a standby.
+async fn live(api: &Api, runs: Vec<RunId>) -> Result<HashMap<RunId, RunSnapshot>, Problem> {
+    if runs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    match api.handle.live_among(runs).await {
+        Ok(live) => Ok(live.into_iter().map(|run| (run.record.id, run)).collect()),
+        Err(HandleError::NotLeading) => Ok(HashMap::new()),
         Err(error) => Err(error.into()),
     }
 }

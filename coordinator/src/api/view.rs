@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::engine::{self, Counts, WorkerState};
 use crate::ledger::{
-    AttemptRecord, AttemptResult, FinalCounts, LOST_MESSAGE, Materialization, RunOrigin, RunRecord,
-    RunStatus, RunSummary, failure_kind,
+    AttemptOutcome, AttemptRecord, AttemptResult, FinalCounts, LOST_MESSAGE, Materialization, RunOrigin,
+    RunRecord, RunStatus, RunSummary, failure_kind,
 };
 
 /// One page of something.
@@ -87,7 +87,8 @@ pub struct AttemptView {
     /// Number of the attempt, from 1.
     pub attempt: u16,
     /// `succeeded`, `failed`, `lost` or `cancelled`.
-    pub outcome: String,
+    #[schema(value_type = String)]
+    pub outcome: AttemptOutcome,
     /// No further attempt follows.
     pub terminal: bool,
     /// Class of the failure: `exit`, `signal`, `timeout`, `error`, `panic`, `not_started`, `unknown_asset` or `worker_lost`.
@@ -252,7 +253,7 @@ impl From<AttemptRecord> for AttemptView {
             asset: record.asset.to_string(),
             partition: key(record.partition_key),
             attempt: record.attempt,
-            outcome: outcome.to_owned(),
+            outcome,
             terminal,
             failure_kind: failure_kind.map(str::to_owned),
             failure_code: failure_code.flatten(),

@@ -1,8 +1,10 @@
 //! What one transaction of the leader writes.
 //!
 //! A batch may be committed twice: when the connection breaks during a commit nobody knows whether it happened,
-//! and the only safe answer is to do it again. Every row therefore has a key that makes the second time a no-op.
+//! and the only safe answer is to do it again. Every row therefore has a key that makes the second time a no-op; only
+//! progress, which is a union, may be told twice.
 
+use std::fmt;
 use std::sync::Arc;
 
 use backstitch_proto::id::{DispatchId, RunId, WorkerId};
@@ -154,12 +156,30 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// The word for it, as serde writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelling => "cancelling",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Nothing more will happen.
     pub fn is_terminal(self) -> bool {
         match self {
             Self::Running | Self::Paused | Self::Cancelling => false,
             Self::Succeeded | Self::Failed | Self::Cancelled => true,
         }
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 
@@ -315,14 +335,40 @@ pub enum AttemptResult {
     Cancelled,
 }
 
-impl AttemptResult {
-    /// How it ended, in a word: as the ledger stores it and the API shows it.
-    pub fn outcome(&self) -> &'static str {
+/// How an attempt ended, in a word: as the ledger stores it and the API shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    /// The partition is materialized.
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// Its worker died or fell silent while it ran.
+    Lost,
+    /// It was ended because the run was cancelled.
+    Cancelled,
+}
+
+impl AttemptOutcome {
+    /// The word for it, as serde writes it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
-            Self::Failed { .. } => "failed",
-            Self::Lost { .. } => "lost",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
             Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl AttemptResult {
+    /// How it ended, in a word.
+    pub fn outcome(&self) -> AttemptOutcome {
+        match self {
+            Self::Succeeded => AttemptOutcome::Succeeded,
+            Self::Failed { .. } => AttemptOutcome::Failed,
+            Self::Lost { .. } => AttemptOutcome::Lost,
+            Self::Cancelled => AttemptOutcome::Cancelled,
         }
     }
 

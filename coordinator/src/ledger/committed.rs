@@ -8,30 +8,31 @@ use std::collections::HashSet;
 
 use super::Batch;
 use super::assets::CommittedIds;
-use super::progress::{Key, SegmentNames, Segments};
+use super::progress::{Fold, Folding, Segments};
 
 /// Held for the length of a commit: they come one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Committed {
     /// Numbers of assets.
     pub(super) asset_ids: CommittedIds,
-    /// Names of the segments of live runs.
-    pub(super) segments: SegmentNames,
+    /// Of the segments of live runs.
+    pub(super) folding: Folding,
     /// Fingerprints of definitions. Every submission names those of its project, which may be megabytes.
     pub(super) definitions: HashSet<String>,
 }
 
 impl Committed {
-    /// Takes over what a durable batch brought: new ids of assets, segments, and into which of them others were folded.
+    /// Takes over what a durable batch brought: new numbers of assets, and segments of this number with their folds.
     pub(super) fn learn(
         &mut self,
         batch: &Batch,
         new_ids: CommittedIds,
+        number: i64,
         segments: &Segments,
-        folded: Vec<(Key, i64)>,
+        folds: &[Fold],
     ) {
         self.asset_ids.extend(new_ids);
-        self.segments.committed(segments, folded, &batch.finished());
+        self.folding.committed(number, segments, folds, &batch.finished());
         self.definitions.extend(batch.definitions.iter().map(|(fingerprint, _)| fingerprint.clone()));
     }
 }

@@ -29,7 +29,7 @@ pub trait Ledger: LedgerReads {
     /// Makes a batch durable, in one transaction, if `epoch` is still the current term.
     ///
     /// After [`CommitError::Transient`] nobody knows whether it happened: commit the same batch again, and before
-    /// any other. The second time changes nothing.
+    /// any other. The second time changes nothing that can be read.
     ///
     /// # Errors
     /// [`CommitError`] says what to do: give up the term, try again, or give up the batch.

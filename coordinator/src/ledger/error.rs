@@ -132,8 +132,8 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
 }
 
 /// Marks rows that cannot be read.
-pub(super) fn unreadable(what: &'static str) -> impl Fn(Cause) -> LedgerError {
-    move |source| LedgerError::Unreadable { what, source }
+pub(super) fn unreadable<E: Into<Cause>>(what: &'static str) -> impl Fn(E) -> LedgerError {
+    move |source| LedgerError::Unreadable { what, source: source.into() }
 }
 
 /// Whether the same statement may succeed later.
@@ -154,6 +154,9 @@ fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
+/// The SQLSTATE of a statement that did not wait any longer for a lock.
+pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Classes of SQLSTATE that speak of the server's or the session's condition, not of the statement.
 fn is_transient_postgres(sqlstate: &str) -> bool {
     const CLASSES: [&str; 6] = [
@@ -164,7 +167,6 @@ fn is_transient_postgres(sqlstate: &str) -> bool {
         "57", // operator: shutdown, crash, cancel, not yet up
         "58", // system: I/O
     ];
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
     CLASSES.iter().any(|class| sqlstate.starts_with(class)) || sqlstate == LOCK_NOT_AVAILABLE
 }
 

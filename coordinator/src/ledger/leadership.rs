@@ -8,6 +8,11 @@ use backstitch_proto::id::Epoch;
 use serde::Serialize;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// Epochs up to this one are counted in minutes, from 2026 into 2041: a term that begins has at least the number of its
+/// minute. Later ones follow one after the other, and 388,607 are left for them: a dispatch id has room for the epoch
+/// 8,388,607.
+pub const COUNTED_EPOCH_MAX: i64 = 8_000_000;
+
 /// Who would like to lead.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -49,15 +54,23 @@ pub struct Term {
     released: CancellationToken,
 }
 
+/// A term as the holder of the lock sees it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    /// Fires when the holder has to let the lock go.
+    pub(super) resign: CancellationToken,
+    /// For the holder to fire when leadership is gone.
+    pub(super) lost: CancellationToken,
+    /// For the holder to fire after that, when the lock was let go.
+    pub(super) released: CancellationToken,
+}
+
 impl Term {
-    /// `resign` asks the holder of the lock to release it; the holder fires `lost` and then `released`.
-    pub(super) fn new(
-        epoch: Epoch,
-        resign: CancellationToken,
-        lost: CancellationToken,
-        released: CancellationToken,
-    ) -> Self {
-        Self { epoch, lost, _resign: resign.drop_guard(), released }
+    /// The term of this number, and what the holder of the lock has of it.
+    pub(super) fn begin(epoch: Epoch) -> (Self, Held) {
+        let held = Held::default();
+        let Held { resign, lost, released } = held.clone();
+        (Self { epoch, lost, _resign: resign.drop_guard(), released }, held)
     }
 
     /// The number of the term.

@@ -43,12 +43,12 @@ mod text;
 
 pub use address::Address;
 pub use batch::{
-    AttemptRecord, AttemptResult, Batch, DispatchRecord, FinalCounts, PlannedAsset, RunChange, RunOrigin,
-    RunRecord, RunStatus,
+    AttemptOutcome, AttemptRecord, AttemptResult, Batch, DispatchRecord, FinalCounts, PlannedAsset,
+    RunChange, RunOrigin, RunRecord, RunStatus,
 };
 pub use contract::{Ledger, LedgerReads};
 pub use error::{CommitError, LedgerError};
-pub use leadership::{Candidate, LeaderInfo, Term};
+pub use leadership::{COUNTED_EPOCH_MAX, Candidate, LeaderInfo, Term};
 pub use limits::NotStorable;
 pub use live::{LiveAsset, LiveRun, LiveState, Spent};
 pub use read::{

@@ -6,18 +6,18 @@
 //! removed with the end of the run.
 //!
 //! A long run of slow tasks makes a commit for every few of them. So that its segments stay few, every
-//! [`FOLD_AFTER`]th commit of the run unites them in one.
+//! [`FOLD_AFTER`]th commit of an asset unites them in one.
 //!
-//! A segment is named by a hash of its content: the process that commits it again gives it the same name, and nothing
-//! changes. Another release may name it otherwise, which only tells a fact twice: a union is a set of facts, so it does
-//! not matter how often and in what order a segment enters it. Two segments of one asset meet in 64 bits practically
-//! never.
+//! A segment is numbered by its commit, so that new ones lie beside each other in the index, and that a fold reads from
+//! the last one on: beside a reader who never leaves, the database keeps every segment that was ever folded, and whoever
+//! asked for all would come across them. A commit that is repeated has another number and tells a fact twice, which is
+//! harmless: a union is a set of facts, so it does not matter how often and in what order a segment enters it.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
 
-use backstitch_proto::id::RunId;
-use backstitch_proto::partition::PartitionSubset;
+use backstitch_proto::id::{Epoch, RunId};
+use backstitch_proto::partition::{PartitionSubset, SubsetBytesError};
 
 use super::error::Cause;
 use super::retried::Retried;
@@ -33,50 +33,69 @@ const FOLDS_MAX: usize = 64;
 /// Run and position of the asset.
 pub(super) type Key = (RunId, u16);
 
-/// Knows the segments that this process committed by name, and so decides when to fold, and what.
+/// Numbers the commits of a term, and decides when to fold the segments of which asset.
 #[derive(Debug, Default)]
-pub(super) struct SegmentNames(HashMap<Key, Names>);
-
-#[derive(Debug, Default)]
-struct Names {
-    names: Vec<i64>,
-    /// There are no others. Not known before the first fold: leaders before this one may have left some.
-    all: bool,
+pub(super) struct Folding {
+    commits: u64,
+    unfolded: HashMap<Key, Unfolded>,
 }
 
-/// Segments that are to become one.
+/// Segments of one asset since its last fold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unfolded {
+    /// Number of what the last one left. Before the first one leaders before this one may have left others, which earlier
+    /// releases numbered by a hash.
+    folded: Option<i64>,
+    segments: usize,
+}
+
+/// Segments of an asset that are to become one: those of these numbers.
 #[derive(Debug, PartialEq)]
 pub(super) struct Fold {
     pub(super) key: Key,
-    /// Which. Absent: whatever there is. Named, those that were folded before are not come across again: while a reader
-    /// keeps old versions of rows alive they are all still there, and a fold would take longer each time.
-    pub(super) names: Option<Vec<i64>>,
+    pub(super) numbers: RangeInclusive<i64>,
 }
 
-impl SegmentNames {
-    /// What is to be folded in the transaction that commits `segments`, which are among them. It is forgotten, so that a
-    /// fold of which nobody knows whether it was done is followed by one of whatever there is.
-    pub(super) fn take_due(&mut self, segments: &Segments) -> Vec<Fold> {
-        let fold = |(key, columns): &(Key, SegmentColumns)| {
-            let known = self.0.get_mut(key).filter(|known| known.names.len() >= FOLD_AFTER)?;
-            let Names { mut names, all } = std::mem::take(known);
-            names.push(columns.segment);
-            Some(Fold { key: *key, names: all.then_some(names) })
+impl Folding {
+    /// The number of the segments of the commit that is about to be tried: higher than all before it, also those of
+    /// earlier terms, whose epoch is less. A term of 2³² commits lasts for months, and the epoch of the next is at least the
+    /// minute that it begins in.
+    pub(super) fn number(&mut self, epoch: Epoch) -> i64 {
+        self.commits += 1;
+        (i64::from(epoch.0) << 32) + self.commits as i64
+    }
+
+    /// What is to be folded in the transaction that commits `segments` by this number, which are among them.
+    pub(super) fn due(&self, number: i64, segments: &Segments) -> Vec<Fold> {
+        let fold = |(key, _): &(Key, SegmentColumns)| {
+            let unfolded = self.unfolded.get(key).filter(|unfolded| unfolded.segments >= FOLD_AFTER)?;
+            let numbers = unfolded.folded.map_or(i64::MIN..=i64::MAX, |folded| folded..=number);
+            Some(Fold { key: *key, numbers })
         };
         segments.iter().filter_map(fold).take(FOLDS_MAX).collect()
     }
 
-    /// `segments` were committed, and some assets folded, each into the segment of this name; the runs that finished are
-    /// forgotten.
-    pub(super) fn committed(&mut self, segments: &Segments, folded: Vec<(Key, i64)>, finished: &[RunId]) {
-        for (key, columns) in segments {
-            self.0.entry(*key).or_default().names.push(columns.segment);
+    /// `segments` were committed, with folds that left one of this number; the runs that finished are forgotten.
+    pub(super) fn committed(&mut self, number: i64, segments: &Segments, folds: &[Fold], finished: &[RunId]) {
+        for (key, _) in segments {
+            self.unfolded.entry(*key).or_default().segments += 1;
         }
-        self.0.extend(folded.into_iter().map(|(key, name)| (key, Names { names: vec![name], all: true })));
+        let folded = Unfolded { folded: Some(number), segments: 1 };
+        self.unfolded.extend(folds.iter().map(|fold| (fold.key, folded)));
         if !finished.is_empty() {
-            self.0.retain(|(run, _), _| !finished.contains(run));
+            self.unfolded.retain(|(run, _), _| !finished.contains(run));
         }
     }
+}
+
+/// A set as it is stored: an empty one takes no bytes.
+fn to_stored(subset: &PartitionSubset) -> Vec<u8> {
+    if subset.is_empty() { Vec::new() } else { subset.to_bytes() }
+}
+
+/// The set that is stored like this.
+pub(super) fn stored_subset(bytes: &[u8]) -> Result<PartitionSubset, SubsetBytesError> {
+    if bytes.is_empty() { Ok(PartitionSubset::default()) } else { PartitionSubset::from_bytes(bytes) }
 }
 
 /// What became of the tasks of one asset of one run.
@@ -89,11 +108,9 @@ pub(super) struct Progress {
     retried: Retried,
 }
 
-/// A segment as columns of its row. Empty sets are empty bytes.
+/// A segment as columns of its row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SegmentColumns {
-    /// Hash of the others.
-    pub(super) segment: i64,
     pub(super) succeeded: Vec<u8>,
     pub(super) failed: Vec<u8>,
     pub(super) cancelled: Vec<u8>,
@@ -107,7 +124,7 @@ impl SegmentColumns {
     }
 }
 
-/// One per asset of a run.
+/// One per asset of a run that a commit touches.
 pub(super) type Segments = Vec<(Key, SegmentColumns)>;
 
 /// What the attempts of a batch add.
@@ -141,9 +158,7 @@ impl Progress {
             (&mut self.failed, &segment.failed),
             (&mut self.cancelled, &segment.cancelled),
         ] {
-            if !bytes.is_empty() {
-                *mine = mine.union(&PartitionSubset::from_bytes(bytes)?);
-            }
+            *mine |= &stored_subset(bytes)?;
         }
         self.retried.unite(&segment.retried)
     }
@@ -154,19 +169,12 @@ impl Progress {
     }
 
     pub(super) fn to_columns(&self) -> SegmentColumns {
-        let bitmap =
-            |subset: &PartitionSubset| if subset.is_empty() { Vec::new() } else { subset.to_bytes() };
-        let mut columns = SegmentColumns {
-            segment: 0,
-            succeeded: bitmap(&self.succeeded),
-            failed: bitmap(&self.failed),
-            cancelled: bitmap(&self.cancelled),
+        SegmentColumns {
+            succeeded: to_stored(&self.succeeded),
+            failed: to_stored(&self.failed),
+            cancelled: to_stored(&self.cancelled),
             retried: self.retried.to_bytes(),
-        };
-        let mut hasher = DefaultHasher::new();
-        (&columns.succeeded, &columns.failed, &columns.cancelled, &columns.retried).hash(&mut hasher);
-        columns.segment = hasher.finish() as i64;
-        columns
+        }
     }
 
     pub(super) fn into_live(mut self) -> LiveAsset {
@@ -248,31 +256,37 @@ mod tests {
     }
 
     #[test]
-    fn the_same_segment_has_the_same_name_and_another_one_another() {
-        let one = segment(&[1, 2], &[]);
-        assert_eq!(one.segment, segment(&[1, 2], &[]).segment);
-        assert_ne!(one.segment, segment(&[1, 3], &[]).segment);
+    fn an_asset_is_folded_after_so_many_segments_and_then_from_the_last_fold_on() {
+        let key = (RunId(uuid::Uuid::nil()), 0);
+        let segments = vec![(key, segment(&[1], &[]))];
+        let mut folding = Folding::default();
+        let commit = |folding: &mut Folding, finished: &[RunId]| {
+            let number = folding.number(Epoch(7));
+            let folds = folding.due(number, &segments);
+            folding.committed(number, &segments, &folds, finished);
+            (number, folds)
+        };
+        for _ in 0..FOLD_AFTER {
+            assert_eq!(commit(&mut folding, &[]).1, []);
+        }
+        let (first, folds) = commit(&mut folding, &[]);
+        assert_eq!(folds, [Fold { key, numbers: i64::MIN..=i64::MAX }], "also what others have left");
+        for _ in 1..FOLD_AFTER {
+            assert_eq!(commit(&mut folding, &[]).1, []);
+        }
+        for tried in [first + 1_000, first + 1_001] {
+            assert_eq!(folding.due(tried, &segments), [Fold { key, numbers: first..=tried }]);
+        }
+        let (last, folds) = commit(&mut folding, &[key.0]);
+        assert_eq!(folds, [Fold { key, numbers: first..=last }]);
+        assert!(folding.unfolded.is_empty(), "a finished run is forgotten");
     }
 
     #[test]
-    fn an_asset_is_folded_after_so_many_segments_and_the_next_time_by_their_names() {
-        let key = (RunId(uuid::Uuid::nil()), 0);
-        let named = |name| vec![(key, SegmentColumns { segment: name, ..segment(&[1], &[]) })];
-        let mut known = SegmentNames::default();
-        for name in 0..FOLD_AFTER as i64 {
-            assert_eq!(known.take_due(&named(name)), []);
-            known.committed(&named(name), Vec::new(), &[]);
-        }
-        assert_eq!(known.take_due(&named(-1)), [Fold { key, names: None }], "also what others have left");
-        known.committed(&named(-1), vec![(key, -2)], &[]);
-        for name in 1..FOLD_AFTER as i64 {
-            assert_eq!(known.take_due(&named(name)), []);
-            known.committed(&named(name), Vec::new(), &[]);
-        }
-        let names = [-2].into_iter().chain(1..FOLD_AFTER as i64).chain([-3]).collect();
-        assert_eq!(known.take_due(&named(-3)), [Fold { key, names: Some(names) }]);
-        assert_eq!(known.take_due(&named(-3)), [], "nobody knows yet whether it was done");
-        known.committed(&named(-3), Vec::new(), &[key.0]);
-        assert!(known.0.is_empty(), "a finished run is forgotten");
+    fn every_commit_has_a_higher_number_and_the_next_term_higher_ones() {
+        let (mut folding, mut next) = (Folding::default(), Folding::default());
+        let numbers = [folding.number(Epoch(7)), folding.number(Epoch(7)), next.number(Epoch(8))];
+        assert!(numbers.is_sorted_by(|one, other| one < other), "{numbers:?}");
+        assert!(Folding::default().number(Epoch(u32::MAX >> 1)) > 0);
     }
 }

@@ -199,14 +199,13 @@ impl FromStr for AttemptCursor {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.splitn(3, '.');
-        let parsed = || -> Option<Self> {
+        let mut parsed = || -> Option<Self> {
             Some(Self {
                 asset_index: parts.next()?.parse().ok()?,
                 ordinal: parts.next()?.parse().ok()?,
                 attempt: parts.next()?.parse().ok()?,
             })
         };
-        let mut parsed = parsed;
         parsed().ok_or_else(|| CursorError(text.to_owned()))
     }
 }

@@ -163,6 +163,14 @@ impl Handle {
         self.look(move |engine| engine.run(run)).await
     }
 
+    /// Those of these runs that are live, in their order.
+    ///
+    /// # Errors
+    /// When this process does not lead.
+    pub async fn live_among(&self, runs: Vec<RunId>) -> Result<Vec<RunSnapshot>, HandleError> {
+        self.look(move |engine| runs.into_iter().filter_map(|run| engine.run(run)).collect()).await
+    }
+
     /// All live runs, oldest first.
     ///
     /// # Errors

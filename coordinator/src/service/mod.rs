@@ -58,7 +58,7 @@ pub use handle::{Handle, HandleError, RunFinished};
 pub use outbox::UNCONFIRMED_MAX;
 pub use planning::preview;
 pub use retention::KeepHistory;
-pub use status::{AssetStatusView, RANGES_MAX, StatusRange};
+pub use status::{AssetStatusView, PartitionStatus, RANGES_MAX, StatusRange};
 pub use submission::{
     Filter, PlanPreview, PlannedTasks, PlannedWait, Submission, SubmissionError, Submitted,
 };

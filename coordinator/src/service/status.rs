@@ -10,6 +10,32 @@ use super::catalog::PartitionCounts;
 /// Ranges of one answer at most.
 pub const RANGES_MAX: usize = 1_000;
 
+/// Where a partition stands, as people read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionStatus {
+    /// Up to date.
+    Materialized,
+    /// Its last task failed for good.
+    Failed,
+    /// A live run has a task for it that has not ended.
+    InProgress,
+    /// None of the others.
+    Missing,
+}
+
+impl PartitionStatus {
+    /// The word for it, as serde writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Materialized => "materialized",
+            Self::Failed => "failed",
+            Self::InProgress => "in_progress",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 /// Partitions next to each other that are in the same state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StatusRange {
@@ -22,7 +48,8 @@ pub struct StatusRange {
     /// The selection that reads back as exactly these.
     pub selection: String,
     /// `materialized`, `failed`, `in_progress` or `missing`.
-    pub status: String,
+    #[schema(value_type = String)]
+    pub status: PartitionStatus,
 }
 
 /// The state of the partitions of one asset.
@@ -63,13 +90,13 @@ impl AssetStatusView {
             missing: missing.len(),
         };
         // These four tile the space.
-        let named = [
-            (&materialized, "materialized"),
-            (&failed, "failed"),
-            (in_progress, "in_progress"),
-            (&missing, "missing"),
+        let states = [
+            (&materialized, PartitionStatus::Materialized),
+            (&failed, PartitionStatus::Failed),
+            (in_progress, PartitionStatus::InProgress),
+            (&missing, PartitionStatus::Missing),
         ];
-        let (ranges, next) = tiles(partitions, named, cursor, limit);
+        let (ranges, next) = tiles(partitions, states, cursor, limit);
         Self { asset: asset.to_owned(), partitioned: partitions.is_partitioned(), counts, ranges, next }
     }
 }
@@ -77,22 +104,22 @@ impl AssetStatusView {
 /// Ranges of sets that tile the space, in order, and where the rest begins.
 fn tiles(
     partitions: &Partitions,
-    named: [(&PartitionSubset, &str); 4],
+    states: [(&PartitionSubset, PartitionStatus); 4],
     cursor: u32,
     limit: usize,
 ) -> (Vec<StatusRange>, Option<u32>) {
     let before = PartitionSubset::from_range(0..cursor);
-    let named = named.map(|(set, name)| (set.difference(&before), name));
-    let mut tiles: Vec<_> = named.iter().map(|(set, name)| (set.ranges().peekable(), *name)).collect();
+    let states = states.map(|(set, status)| (set.difference(&before), status));
+    let mut tiles: Vec<_> = states.iter().map(|(set, status)| (set.ranges().peekable(), *status)).collect();
     let mut ranges = Vec::new();
     loop {
         let nearest = tiles
             .iter_mut()
-            .filter_map(|(tile, name)| {
-                tile.peek().map(|range| *range.start()).map(|start| (start, tile, *name))
+            .filter_map(|(tile, status)| {
+                tile.peek().map(|range| *range.start()).map(|start| (start, tile, *status))
             })
             .min_by_key(|(start, _, _)| *start);
-        let Some((start, tile, name)) = nearest else { return (ranges, None) };
+        let Some((start, tile, status)) = nearest else { return (ranges, None) };
         let Some(range) = tile.next() else { return (ranges, None) };
         for block in partitions.blocks(start..=*range.end()) {
             let (first, last) = (*block.ordinals.start(), *block.ordinals.end());
@@ -104,8 +131,21 @@ fn tiles(
                 end: partitions.key(last).unwrap_or_default(),
                 count: last - first + 1,
                 selection: block.selection,
-                status: name.to_owned(),
+                status,
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_has_one_word_here_and_in_json() {
+        use PartitionStatus::{Failed, InProgress, Materialized, Missing};
+        for status in [Materialized, Failed, InProgress, Missing] {
+            assert_eq!(serde_json::to_value(status).expect("a word"), status.as_str());
         }
     }
 }

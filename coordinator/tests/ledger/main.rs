@@ -32,6 +32,7 @@ on_both!(
     a_batch_committed_twice_changes_nothing,
     a_deposed_epoch_cannot_write,
     a_new_leader_loads_what_was_committed,
+    a_batch_that_the_next_term_commits_again_changes_nothing,
     many_small_commits_fold_into_the_same_progress,
     a_finished_run_leaves_only_its_counts,
     what_a_run_materialized_is_known_while_it_lives_and_after_its_end,

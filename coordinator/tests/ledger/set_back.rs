@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use backstitch_coordinator::ledger::{Ledger, LedgerError, RunFilter, connect, migrate};
+use backstitch_proto::partition::PartitionSubset;
 use sqlx::{Connection, SqliteConnection};
 
 use crate::databases::{PostgresDatabase, sqlite_address};
 use crate::fixtures::*;
 
-/// Runs `property` on both databases, with a way to change rows behind the ledger's back.
+/// Runs `property` on both databases, with a way to change rows behind the ledger's back, which tells how many.
 macro_rules! on_both {
     ($($property:ident),+ $(,)?) => {
         mod sqlite {
@@ -20,7 +21,7 @@ macro_rules! on_both {
                 let path = format!("sqlite:{}", folder.path().join("state/ledger.db").display());
                 let mut session = SqliteConnection::connect(&path).await.expect("opening");
                 super::$property(connect(&address).await.expect("connecting"), async |sql| {
-                    sqlx::query(sql).execute(&mut session).await.expect("changing rows");
+                    sqlx::query(sql).execute(&mut session).await.expect("changing rows").rows_affected()
                 })
                 .await;
             })+
@@ -33,7 +34,7 @@ macro_rules! on_both {
                 migrate(&database.address()).await.expect("migrating");
                 let mut session = database.session().await;
                 super::$property(connect(&database.address()).await.expect("connecting"), async |sql| {
-                    sqlx::query(sql).execute(&mut session).await.expect("changing rows");
+                    sqlx::query(sql).execute(&mut session).await.expect("changing rows").rows_affected()
                 })
                 .await;
                 database.remove().await;
@@ -46,11 +47,12 @@ on_both!(
     definitions_are_sent_once_a_term,
     a_term_on_a_ledger_that_was_set_back_writes_again_what_is_gone,
     a_run_that_has_lost_an_asset_is_unreadable_and_no_other_run,
+    progress_is_folded_with_what_others_have_left_and_then_from_the_last_fold_on,
 );
 
 async fn definitions_are_sent_once_a_term(
     ledger: Arc<dyn Ledger>,
-    mut change: impl AsyncFnMut(&'static str),
+    mut change: impl AsyncFnMut(&'static str) -> u64,
 ) {
     let term = lead(&*ledger).await;
     ledger.commit(term.epoch(), &submission(&new_run(1))).await.expect("committing");
@@ -62,7 +64,7 @@ async fn definitions_are_sent_once_a_term(
 
 async fn a_term_on_a_ledger_that_was_set_back_writes_again_what_is_gone(
     ledger: Arc<dyn Ledger>,
-    mut change: impl AsyncFnMut(&'static str),
+    mut change: impl AsyncFnMut(&'static str) -> u64,
 ) {
     let first = lead(&*ledger).await;
     let names = ["hourly_temp", "daily_temp"];
@@ -82,7 +84,7 @@ async fn a_term_on_a_ledger_that_was_set_back_writes_again_what_is_gone(
 
 async fn a_run_that_has_lost_an_asset_is_unreadable_and_no_other_run(
     ledger: Arc<dyn Ledger>,
-    mut change: impl AsyncFnMut(&'static str),
+    mut change: impl AsyncFnMut(&'static str) -> u64,
 ) {
     let term = lead(&*ledger).await;
     let run = run_of(new_run(1).id, &["hourly_temp", "daily_temp", "monthly_avg"], 4);
@@ -107,4 +109,39 @@ async fn a_run_that_has_lost_an_asset_is_unreadable_and_no_other_run(
             assert!(matches!(shifted, Err(LedgerError::Unreadable { .. })), "{shifted:?}");
         }
     }
+}
+
+async fn progress_is_folded_with_what_others_have_left_and_then_from_the_last_fold_on(
+    ledger: Arc<dyn Ledger>,
+    mut change: impl AsyncFnMut(&'static str) -> u64,
+) {
+    // Commits of an asset until the next one folds them.
+    const FOLD_AFTER: u32 = 512;
+    const COUNT: &str = "UPDATE progress SET segment = segment";
+    let run = new_run(4 * FOLD_AFTER);
+    let mut ended = 0..;
+    let mut commit = async |epoch, times: u32| {
+        for ordinal in ended.by_ref().take(times as usize) {
+            ledger.commit(epoch, &batch_of(vec![succeeded(&run, ordinal, 1)])).await.expect("committing");
+        }
+    };
+    let first = lead(&*ledger).await;
+    ledger.commit(first.epoch(), &submission(&run)).await.expect("committing");
+    commit(first.epoch(), 3).await;
+    first.resign().await;
+    // As releases before this one named them, at both ends.
+    change("UPDATE progress SET segment = -5 WHERE segment = (SELECT min(segment) FROM progress)").await;
+    change("UPDATE progress SET segment = 9000000000000000000 WHERE segment = (SELECT max(segment) FROM progress)").await;
+
+    let term = lead(&*ledger).await;
+    commit(term.epoch(), FOLD_AFTER).await;
+    assert_eq!(change(COUNT).await, u64::from(3 + FOLD_AFTER));
+    for _ in 0..2 {
+        commit(term.epoch(), 1).await;
+        assert_eq!(change(COUNT).await, 1, "those of the first term too");
+        commit(term.epoch(), FOLD_AFTER - 1).await;
+        assert_eq!(change(COUNT).await, u64::from(FOLD_AFTER));
+    }
+    let live = ledger.load_live().await.expect("loading");
+    assert_eq!(live.runs[0].assets[0].succeeded, PartitionSubset::from_range(0..3 + 3 * FOLD_AFTER));
 }

@@ -5,7 +5,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use backstitch_coordinator::api::RunView;
 use backstitch_coordinator::ledger::{AuditReport, Ledger, RunStatus};
 use backstitch_coordinator::service::audit;
 use backstitch_proto::id::RunId;
@@ -19,13 +20,19 @@ use super::project::{self, QUEUE};
 use super::servers::Servers;
 use super::usage::Tree;
 use crate::project::Project;
-use crate::source::{self, AttemptsQuery, Leading, Look, Server, leader_of};
+use crate::source::{self, Ask, AttemptsQuery, Look, Server, leader_of};
 
 /// Time for processes to come up on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause between two looks at whether they have.
 const START_POLL: Duration = Duration::from_millis(20);
+
+/// Longest wait for the end of a run that has little left to do, beside the time of a task.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at a run that is about to end: the figures are this much too high at most.
+pub(super) const POLL: Duration = Duration::from_millis(1);
 
 /// Bytes of a log that an error shows.
 const LOG_TAIL: usize = 2_000;
@@ -36,7 +43,6 @@ pub(super) struct Bed {
     pub(super) project: Project,
     /// The coordinator's API.
     pub(super) server: Server,
-    pub(super) leading: Leading,
     pub(super) ledger: Arc<dyn Ledger>,
     /// Of the ledger; may hold a password.
     pub(super) database_url: String,
@@ -87,17 +93,16 @@ impl Bed {
             workers.push(Program::start(&format!("worker {number}"), command, &folder)?);
         }
         let deadline = Instant::now() + START_TIMEOUT;
-        let url = loop {
+        let server = loop {
             if let Some(leader) = leader_of(ledger.as_ref()).await? {
-                break leader.url().to_owned();
+                break leader;
             }
             coordinator.check(deadline)?;
             sleep(START_POLL).await;
         };
-        let leading = Leading::at(&url)?;
         let mut by_hand = (plan.workers == 0).then(|| ByHand::new(plan, servers));
         loop {
-            let there = fleet(leading.look.as_ref()).await?.workers;
+            let there = fleet(&server).await?.workers;
             if there >= plan.workers.max(1) {
                 break;
             }
@@ -113,12 +118,10 @@ impl Bed {
             }
             sleep(START_POLL).await;
         }
-        let (plan, server) = (plan.clone(), Server::new(&url)?);
         Ok(Self {
-            plan,
+            plan: plan.clone(),
             project,
             server,
-            leading,
             ledger,
             database_url,
             coordinator,
@@ -152,6 +155,19 @@ impl Bed {
         Ok(())
     }
 
+    /// Waits for the end of a run that has little left to do, looking at it this often.
+    pub(super) async fn until_ended(&self, run: RunId, poll: Duration) -> Result<RunView> {
+        let deadline = Instant::now() + END_TIMEOUT + Duration::from_millis(self.plan.task_ms);
+        loop {
+            let view = self.server.run(run).await?;
+            if view.status.is_terminal() {
+                return Ok(view);
+            }
+            ensure!(Instant::now() < deadline, "run {run} does not end");
+            sleep(poll).await;
+        }
+    }
+
     /// An error unless a run has succeeded, with the first thing that went wrong in it.
     pub(super) async fn succeeded(&self, run: RunId, status: RunStatus) -> Result<()> {
         if status == RunStatus::Succeeded {
@@ -159,12 +175,12 @@ impl Bed {
         }
         let first = AttemptsQuery { run, failed: true, output: false, limit: 1 };
         let failed = self.server.attempts(first).await?.pop().and_then(|attempt| attempt.failure_message);
-        bail!("the run ended as {status:?}: {}", failed.as_deref().unwrap_or("no attempt failed"))
+        bail!("the run ended as {status}: {}", failed.as_deref().unwrap_or("no attempt failed"))
     }
 
     /// Recounts the ledger, and asks the leader. Then ends everything.
     pub(super) async fn verify(self) -> Result<Vec<String>> {
-        let mut violations = self.leading.ask.violations().await?;
+        let mut violations = self.server.violations().await?;
         let AuditReport { findings, .. } = audit(self.ledger.as_ref()).await?;
         violations.extend(
             findings.iter().map(|found| format!("{}: {} ({} rows)", found.invariant, found.what, found.rows)),

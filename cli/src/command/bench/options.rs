@@ -103,7 +103,7 @@ pub(super) struct Plan {
     pub(super) slots_per_worker: u32,
     pub(super) batch: Packing,
     #[serde(skip)]
-    pub(super) patience: Duration,
+    pub(super) measured_for: Duration,
     #[serde(skip)]
     pub(super) worker_wait: Duration,
 }
@@ -131,7 +131,7 @@ impl BenchArgs {
             workers: self.workers,
             slots_per_worker: self.slots,
             batch: self.batch,
-            patience: Duration::from_secs(self.seconds),
+            measured_for: Duration::from_secs(self.seconds),
             worker_wait: Duration::from_secs(self.worker_wait),
         };
         if plan.partitions() > PARTITIONS_MAX {

@@ -34,8 +34,8 @@ pub(super) fn ms(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
 }
 
-/// How much of `value` a change of `size` by a factor of ten adds or takes, in the middle of several measurements: the
-/// slope of the line through their logarithms. 0 is flat, 1 doubles where the size doubles.
+/// The slope of the line through the logarithms of the points: the power of x with which y grows. 0 is flat, 1 is in
+/// proportion. Absent for fewer than two sizes.
 pub(super) fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let logs: Vec<(f64, f64)> =
         points.iter().filter(|(x, y)| *x > 0.0 && *y > 0.0).map(|(x, y)| (x.ln(), y.ln())).collect();

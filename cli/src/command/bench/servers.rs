@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use backstitch_broker::{Broker, BrokerError, RabbitMq, Topology};
-use backstitch_coordinator::ledger::{self, Address};
+use backstitch_coordinator::ledger::{self, Address, COUNTED_EPOCH_MAX};
 use backstitch_proto::message::REPORT_QUEUE;
 use chrono::Utc;
 use serde::Serialize;
@@ -28,8 +28,8 @@ const AMQP_PORT: u16 = 5672;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Terms are numbered by the minute in which they begin, and two measurements can begin in the same one: so these count
-/// seconds, some weeks of them, above the minutes of this decade and below the largest epoch.
-const EPOCHS: std::ops::Range<i64> = 4_000_000..8_000_000;
+/// seconds, some weeks of them, above the minutes of this decade.
+const EPOCHS: std::ops::Range<i64> = 4_000_000..COUNTED_EPOCH_MAX;
 
 /// The servers of a measurement.
 pub(super) struct Servers {

@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::took;
-use crate::display::{OutputArgs, Table, instant, number, one_line, print, print_json, status_word};
+use crate::display::{OutputArgs, Table, instant, number, one_line, print, print_json};
 use crate::exit::Exit;
 use crate::settings::PlaceArgs;
 use crate::source::{self, RunsQuery};
@@ -49,7 +49,7 @@ impl ValueEnum for Status {
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(status_word(self.0)))
+        Some(PossibleValue::new(self.0.as_str()))
     }
 }
 
@@ -83,7 +83,7 @@ impl ListArgs {
                 |of: fn(Counts) -> u64| run.counts.map_or("?".to_owned(), |counts| number(of(counts)));
             table.row([
                 run.id.to_string(),
-                status_word(run.status).to_owned(),
+                run.status.to_string(),
                 one_line(&run.request.assets, SELECTION_CHARS),
                 one_line(run.request.partitions.as_deref().unwrap_or("all"), SELECTION_CHARS),
                 count(|counts| counts.targeted),

@@ -7,7 +7,7 @@ use backstitch_proto::id::RunId;
 use clap::Args;
 
 use super::OneArgs;
-use crate::display::{plural, print, print_json, status_word};
+use crate::display::{plural, print, print_json};
 use crate::embedded::{Listen, Roles};
 use crate::exit::Exit;
 use crate::source::{self, Leading};
@@ -44,9 +44,8 @@ pub(super) async fn run(args: OneArgs, request: Request) -> Result<Exit> {
     if args.output.json() {
         print_json(&view)?;
     } else {
-        let state = status_word(view.status);
         print(&match request {
-            Request::Cancel => format!("Run {run} is {state}."),
+            Request::Cancel => format!("Run {run} is {}.", view.status),
             Request::Pause => format!(
                 "Run {run} is paused; `backstitch runs resume {run}{}` goes on with it.",
                 args.place.flags()
@@ -74,7 +73,7 @@ async fn ask(leading: &Leading, run: &str, request: Request) -> Result<(RunId, R
             "run {run} has ended: it {}",
             match before.status {
                 RunStatus::Cancelled => "was cancelled",
-                status => status_word(status),
+                status => status.as_str(),
             }
         );
     }

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use backstitch_coordinator::api::{AttemptView, RunView};
+use backstitch_coordinator::ledger::AttemptOutcome;
 use backstitch_proto::id::RunId;
 use clap::Args;
 use serde::Serialize;
 
 use super::took;
-use crate::display::{OutputArgs, elapsed, instant, number, plural, print, print_json, status_word};
+use crate::display::{OutputArgs, elapsed, instant, number, plural, print, print_json};
 use crate::exit::Exit;
 use crate::settings::PlaceArgs;
 use crate::source::{self, AttemptsQuery, Look};
@@ -89,7 +90,7 @@ fn facts(run: &RunView) -> String {
     let request = &run.request;
     let mut lines = vec![
         ("run", run.id.to_string()),
-        ("status", status_word(run.status).to_owned()),
+        ("status", run.status.to_string()),
         ("assets", request.assets.clone()),
         ("partitions", request.partitions.clone().unwrap_or_else(|| "all".to_owned())),
         ("created", instant(run.created_at)),
@@ -112,13 +113,14 @@ fn facts(run: &RunView) -> String {
 
 fn attempt_text(attempt: &AttemptView) -> String {
     let partition = attempt.partition.as_deref().map_or(String::new(), |key| format!(" {key}"));
-    let again = if attempt.outcome == "failed" && !attempt.terminal { ", tried again" } else { "" };
+    let failed = attempt.outcome == AttemptOutcome::Failed;
+    let again = if failed && !attempt.terminal { ", tried again" } else { "" };
     let time = (attempt.finished_at - attempt.started_at).to_std().map(elapsed).unwrap_or_default();
     let mut text = format!(
         "{}{partition}, attempt {}: {}{again} after {time}, {}\n",
         attempt.asset,
         attempt.attempt,
-        attempt.outcome,
+        attempt.outcome.as_str(),
         instant(attempt.finished_at)
     );
     for part in [&attempt.failure_message, &attempt.failure_detail].into_iter().flatten() {

@@ -17,7 +17,7 @@ use crate::display::{OutputArgs, plural, print, print_json};
 use crate::exit::Exit;
 use crate::project::Project;
 use crate::settings::{self, BrokerArgs, Place, PlaceArgs};
-use crate::source::{self, Leading};
+use crate::source::{self, Ask, Server};
 
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
@@ -49,7 +49,7 @@ impl VerifyArgs {
         let verified = match self.place.place()? {
             Place::Server(url) => Verified {
                 ledger: None,
-                leader: Some(Leading::at(&url)?.ask.violations().await?),
+                leader: Some(Server::new(&url)?.violations().await?),
                 silent_leader: None,
                 unattended_runs: 0,
                 broker: None,
@@ -95,7 +95,7 @@ impl VerifyArgs {
 async fn audit(ledger: &dyn Ledger) -> Result<Verified> {
     let report = service::audit(ledger).await?;
     let leader = match source::leader_of(ledger).await? {
-        Some(leader) => Some(source::Ask::violations(&leader).await?),
+        Some(leader) => Some(leader.violations().await?),
         None => None,
     };
     let named = ledger.leader().await?.filter(|named| leader.is_none() && !named.api_address.is_empty());

@@ -40,11 +40,11 @@ pub(super) async fn commit(
     let effects = effects(&batch.attempts);
     rows::upsert_materializations(&mut transaction, &effects.succeeded, &asset_ids).await?;
     rows::upsert_failures(&mut transaction, &effects.failed, &asset_ids).await?;
-    let segments = segments(&batch.attempts);
-    sql::insert_progress(&mut transaction, &segments).await?;
-    let mut folded = Vec::new();
-    for fold in committed.segments.take_due(&segments) {
-        folded.push((fold.key, sql::fold_progress(&mut transaction, &fold).await?));
+    let (number, segments) = (committed.folding.number(epoch), segments(&batch.attempts));
+    sql::insert_progress(&mut transaction, number, &segments).await?;
+    let folds = committed.folding.due(number, &segments);
+    for fold in &folds {
+        sql::fold_progress(&mut transaction, number, fold).await?;
     }
     rows::delete_dispatches(&mut transaction, &batch.closed).await?;
     for (run, change) in &batch.changes {
@@ -61,6 +61,6 @@ pub(super) async fn commit(
     }
     transaction.commit().await.doing(DOING)?;
     let new_ids = asset_ids.into_new();
-    committed.learn(batch, new_ids, &segments, folded);
+    committed.learn(batch, new_ids, number, &segments, &folds);
     Ok(())
 }

@@ -23,11 +23,11 @@ use backstitch_proto::id::Epoch;
 use chrono::Utc;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
-use tokio_util::sync::CancellationToken;
 
 use super::{ANSWER_TIMEOUT, connect, in_time};
-use crate::ledger::error::Doing;
-use crate::ledger::{Candidate, LeaderInfo, LedgerError, Term};
+use crate::ledger::error::{Doing, LOCK_NOT_AVAILABLE};
+use crate::ledger::leadership::Held;
+use crate::ledger::{COUNTED_EPOCH_MAX, Candidate, LeaderInfo, LedgerError, Term};
 
 /// The advisory lock of leadership: "backsttc" in ASCII, to be told from the locks of others in the same database.
 const LOCK: i64 = 0x6261_636b_7374_7463;
@@ -66,12 +66,10 @@ pub(super) async fn lead(options: &PgConnectOptions, candidate: &Candidate) -> R
     }
     let begun = begin_term(&mut connection, candidate);
     let epoch = in_time(ANSWER_TIMEOUT, "beginning a term of leadership", begun).await?;
-    let (resign, lost, released) =
-        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let term = Term::new(epoch, resign.clone(), lost.clone(), released.clone());
+    let (term, held) = Term::begin(epoch);
     tokio::spawn(async move {
-        keep_term(connection, epoch, &resign, &lost).await;
-        released.cancel();
+        keep_term(connection, epoch, &held).await;
+        held.released.cancel();
     });
     Ok(term)
 }
@@ -85,6 +83,7 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
     // has no lease yet.
     let mut last: Option<((i32, Option<i64>), Instant)> = None;
     loop {
+        let asked = Instant::now();
         let seen = sqlx::query_as::<_, (bool, Option<i32>, Option<i64>)>(
             "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $2), h.pid, h.renewed_us FROM (SELECT 1) one \
              LEFT JOIN (SELECT l.pid, (extract(epoch FROM s.renewed_at) * 1000000)::bigint AS renewed_us \
@@ -115,7 +114,8 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
             _ => Instant::now(),
         };
         last = Some((sign, since));
-        let silent = since.elapsed();
+        // Until we asked: if we were frozen since, the leader may have given signs that we did not see.
+        let silent = asked.saturating_duration_since(since);
         if let Some(left) = LEASE.checked_sub(silent).filter(|left| !left.is_zero()) {
             tokio::time::sleep(left.max(STANDBY_PAUSE_MIN).min(RENEW)).await;
             continue;
@@ -129,11 +129,11 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
 
 /// Raises the epoch, which deposes every earlier leader. It is at least the minute of the term's beginning, counted from
 /// 2026: a ledger that was set back to a backup, or made anew beside workers of another, repeats no epoch, and so no
-/// dispatch. Counted minutes end in 2041, far below the largest epoch.
+/// dispatch. From 2041 on nothing keeps it from that ([`COUNTED_EPOCH_MAX`]).
 async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Result<Epoch, LedgerError> {
     const DOING: &str = "beginning a term of leadership";
     const BEGIN: &str = "WITH term AS (UPDATE leadership SET name = $1, api_address = $2, since_us = $3, \
-        epoch = greatest(epoch + 1, least(8000000, \
+        epoch = greatest(epoch + 1, least($4::bigint, \
             (extract(epoch FROM clock_timestamp() - '2026-01-01T00:00:00Z'::timestamptz) / 60)::bigint)) \
         RETURNING epoch) \
         INSERT INTO lease (singleton, epoch, backend_pid, renewed_at) \
@@ -152,13 +152,14 @@ async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Res
             .bind(&candidate.name)
             .bind(&candidate.api_address)
             .bind(Utc::now().timestamp_micros())
+            .bind(COUNTED_EPOCH_MAX)
             .fetch_one(&mut *connection)
             .await;
         tries += 1;
         match begun {
             Ok(epoch) => return Ok(Epoch(epoch as u32)),
             Err(sqlx::Error::Database(refusal))
-                if refusal.code().as_deref() == Some("55P03") && tries < BEGIN_TRIES =>
+                if refusal.code().as_deref() == Some(LOCK_NOT_AVAILABLE) && tries < BEGIN_TRIES =>
             {
                 sqlx::query(END_COMMITS).execute(&mut *connection).await.doing(DOING)?;
             }
@@ -168,17 +169,12 @@ async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Res
 }
 
 /// Renews until told to resign, or until it cannot. A leader that cannot renew in time gives up by itself.
-async fn keep_term(
-    mut connection: PgConnection,
-    epoch: Epoch,
-    resign: &CancellationToken,
-    lost: &CancellationToken,
-) {
+async fn keep_term(mut connection: PgConnection, epoch: Epoch, held: &Held) {
     let epoch_column = i64::from(epoch.0);
     let mut tick = tokio::time::interval(RENEW);
     loop {
         tokio::select! {
-            () = resign.cancelled() => break,
+            () = held.resign.cancelled() => break,
             _ = tick.tick() => {}
         }
         let renewal = sqlx::query("UPDATE lease SET renewed_at = clock_timestamp() WHERE epoch = $1")
@@ -192,12 +188,12 @@ async fn keep_term(
             }
             Err(_) => tracing::warn!(%epoch, "the ledger does not answer: giving up leadership"),
         }
-        lost.cancel();
+        held.lost.cancel();
         // Closing politely would wait for a server that does not answer.
         drop(connection.close_hard().await);
         return;
     }
-    lost.cancel();
+    held.lost.cancel();
     let released = async {
         sqlx::query("DELETE FROM lease WHERE epoch = $1").bind(epoch_column).execute(&mut connection).await?;
         sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut connection).await?;

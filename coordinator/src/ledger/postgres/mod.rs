@@ -48,6 +48,9 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_STATEMENT_TIMEOUT: &str = "300s";
 /// A read without an answer for longer than the server would let its longest statement run.
 const READ_TIMEOUT: Duration = Duration::from_secs(330);
+/// How long a purge may take. A month is detached and dropped in moments, unless somebody reads it, and years of them
+/// may be due at once. What is left goes the next time.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A ledger in a database.
 #[derive(Debug)]
@@ -192,8 +195,11 @@ impl Ledger for PostgresLedger {
     }
 
     async fn purge_history(&self, before_us: i64) -> Result<u32, LedgerError> {
-        let mut connection = Lent::by(&self.writers).await?;
-        let purged = history::purge(&mut connection, before_us).await;
-        connection.done(purged)
+        let purge = async {
+            let mut writer = Lent::by(&self.writers).await?;
+            let purged = history::purge(&mut writer, before_us).await;
+            writer.done(purged)
+        };
+        in_time(PURGE_TIMEOUT, "removing old history", purge).await
     }
 }

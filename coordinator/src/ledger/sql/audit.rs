@@ -73,6 +73,15 @@ pub(super) const CHECKS: &[(&str, &str, &str)] = &[
         "SELECT (SELECT COUNT(*) FROM dispatches d LEFT JOIN runs r ON r.id = d.run_id WHERE r.id IS NULL) + \
          (SELECT COUNT(*) FROM progress p LEFT JOIN runs r ON r.id = p.run_id WHERE r.id IS NULL)",
     ),
+    (
+        "INTENT",
+        "runs that were cancelled, or some of their tasks, though nobody has asked for it",
+        // That an attempt did not succeed is said twice: it is what the index of those is for.
+        "SELECT COUNT(*) FROM runs r WHERE r.cancel_requested_us IS NULL AND (r.status = 'cancelled' \
+         OR EXISTS (SELECT 1 FROM run_assets a WHERE a.run_id = r.id AND a.cancelled > 0) \
+         OR EXISTS (SELECT 1 FROM attempts t WHERE t.run_id = r.id AND t.outcome <> 'succeeded' \
+         AND t.outcome = 'cancelled'))",
+    ),
 ];
 
 /// What the task that failed most, and the one that was lost most, has spent: per run and asset.
@@ -87,12 +96,12 @@ macro_rules! audit {
             use std::collections::HashMap;
 
             use backstitch_proto::id::RunId;
-            use backstitch_proto::partition::PartitionSubset;
             use futures_util::TryStreamExt;
             use uuid::Uuid;
 
             use super::live_runs;
             use crate::ledger::error::{Doing, unreadable};
+            use crate::ledger::progress::stored_subset;
             use crate::ledger::sql::audit::{CHECKS, MOST_SPENT};
             use crate::ledger::{AuditReport, Finding, LedgerError, MostSpent};
 
@@ -178,11 +187,7 @@ macro_rules! audit {
                      FROM runs r JOIN run_assets a ON a.run_id = r.id WHERE r.finished_us IS NOT NULL",
                 )
                 .fetch(connection);
-                let read = |bytes: &[u8]| match bytes {
-                    [] => Ok(PartitionSubset::default()),
-                    bytes => PartitionSubset::from_bytes(bytes)
-                        .map_err(|error| unreadable("the tasks of a run")(error.into())),
-                };
+                let read = |bytes: &[u8]| stored_subset(bytes).map_err(unreadable("the tasks of a run"));
                 let (mut incomplete, mut miscounted) = (0, 0);
                 while let Some((targets, materialized, succeeded, undone)) = rows.try_next().await.doing(DOING)? {
                     let (targets, done) = (read(&targets)?, read(materialized.as_deref().unwrap_or_default())?);

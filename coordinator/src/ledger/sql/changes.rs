@@ -12,7 +12,7 @@ macro_rules! changes {
             use super::materialized_so_far;
             use crate::ledger::error::Doing;
             use crate::ledger::sql::bulk::statements;
-            use crate::ledger::sql::status_name;
+            use crate::ledger::sql::word;
             use crate::ledger::{FinalCounts, LedgerError, RunChange, RunStatus};
 
             type Connection = <$Database as sqlx::Database>::Connection;
@@ -30,7 +30,7 @@ macro_rules! changes {
                 let query = match change {
                     RunChange::Paused(paused) => {
                         let status = if *paused { RunStatus::Paused } else { RunStatus::Running };
-                        sqlx::query(PAUSE).bind(run.0).bind(*paused).bind(status_name(status))
+                        sqlx::query(PAUSE).bind(run.0).bind(*paused).bind(word(status))
                     }
                     RunChange::Priority(priority) => {
                         sqlx::query("UPDATE runs SET priority = $2 WHERE id = $1").bind(run.0).bind(*priority)
@@ -43,7 +43,7 @@ macro_rules! changes {
                         finish_assets(connection, run, counts).await?;
                         sqlx::query("UPDATE runs SET status = $2, finished_us = $3 WHERE id = $1")
                             .bind(run.0)
-                            .bind(status_name(*status))
+                            .bind(word(*status))
                             .bind(*at_us)
                     }
                 };

@@ -10,8 +10,8 @@ use crate::ledger::error::Cause;
 use crate::ledger::text::{storable, storable_json, storable_key};
 use crate::ledger::{AttemptRecord, AttemptResult};
 
-/// The column text of a status or an origin: as serde writes it, so that there is one list of the words.
-pub(in crate::ledger) fn status_name(value: impl Serialize) -> String {
+/// The column text of a status or an origin: as serde writes it.
+pub(in crate::ledger) fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         // Only called with enums of unit variants, which serde writes as strings.
@@ -108,7 +108,7 @@ impl<'a> AttemptColumns<'a> {
             started_us: attempt.started_us,
             finished_us: attempt.finished_us,
             terminal: attempt.result.is_terminal(),
-            outcome: attempt.result.outcome(),
+            outcome: attempt.result.outcome().as_str(),
             partition_key: storable_key(&attempt.partition_key),
             worker: attempt.worker.map(|worker| worker.0),
             trace_id: attempt.trace_id.as_ref().map(|id| id.as_slice()),
@@ -133,4 +133,22 @@ fn failure_of(result: &AttemptResult) -> Option<FailureColumns<'_>> {
         message: storable(&failure.message),
         detail: failure.detail.as_deref().map(storable),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{AttemptOutcome, RunStatus};
+
+    #[test]
+    fn a_state_has_one_word_in_columns_and_for_people() {
+        use AttemptOutcome as Outcome;
+        use RunStatus::{Cancelled, Cancelling, Failed, Paused, Running, Succeeded};
+        for status in [Running, Paused, Cancelling, Succeeded, Failed, Cancelled] {
+            assert_eq!(word(status), status.as_str());
+        }
+        for outcome in [Outcome::Succeeded, Outcome::Failed, Outcome::Lost, Outcome::Cancelled] {
+            assert_eq!(word(outcome), outcome.as_str());
+        }
+    }
 }

@@ -76,7 +76,7 @@ macro_rules! live {
                 while let Some((run, asset_index, succeeded, failed, cancelled, retried)) =
                     rows.try_next().await.doing(DOING)?
                 {
-                    let segment = SegmentColumns { segment: 0, succeeded, failed, cancelled, retried };
+                    let segment = SegmentColumns { succeeded, failed, cancelled, retried };
                     let entry = progress.entry((RunId(run), asset_index as u16)).or_default();
                     entry.unite(&segment).map_err(unreadable("the progress of a run"))?;
                 }

@@ -17,7 +17,7 @@ mod rows;
 mod writes;
 
 pub(super) use answers::{AUDIT_STATEMENTS, answer, answers};
-pub(super) use columns::{AttemptColumns, FailureColumns, status_name};
+pub(super) use columns::{AttemptColumns, FailureColumns, word};
 pub(crate) use columns::{LOST_MESSAGE, failure_kind};
 pub(super) use conflict::{failed, materialized};
 

@@ -1,6 +1,4 @@
 //! The progress of live runs: segments in, unions out.
-//!
-//! Every statement changes nothing when it is run a second time.
 
 macro_rules! progress {
     ($Database:ty) => {
@@ -13,14 +11,15 @@ macro_rules! progress {
 
             use crate::ledger::LedgerError;
             use crate::ledger::error::{Doing, unreadable};
-            use crate::ledger::progress::{Fold, Progress, SegmentColumns, Segments};
+            use crate::ledger::progress::{Fold, Key, Progress, SegmentColumns};
             use crate::ledger::sql::bulk::statements;
 
             type Connection = <$Database as sqlx::Database>::Connection;
 
             pub(in crate::ledger) async fn insert_progress(
                 connection: &mut Connection,
-                segments: &Segments,
+                number: i64,
+                segments: &[(Key, SegmentColumns)],
             ) -> Result<(), LedgerError> {
                 for rows in statements(segments, |(_, columns)| columns.bytes()) {
                     let mut query = QueryBuilder::<$Database>::new(
@@ -29,47 +28,43 @@ macro_rules! progress {
                     query.push_values(rows, |mut row, ((run, asset_index), columns)| {
                         row.push_bind(run.0)
                             .push_bind(i32::from(*asset_index))
-                            .push_bind(columns.segment)
+                            .push_bind(number)
                             .push_bind(columns.succeeded.as_slice())
                             .push_bind(columns.failed.as_slice())
                             .push_bind(columns.cancelled.as_slice())
                             .push_bind(columns.retried.as_slice());
                     });
-                    query.push(" ON CONFLICT DO NOTHING");
                     query.build().execute(&mut *connection).await.doing("committing the progress of a run")?;
                 }
                 Ok(())
             }
 
-            /// Unites segments of one asset of one run in one, and gives its name.
+            /// Unites segments of one asset of one run in one of this number.
             pub(in crate::ledger) async fn fold_progress(
                 connection: &mut Connection,
+                number: i64,
                 fold: &Fold,
-            ) -> Result<i64, LedgerError> {
+            ) -> Result<(), LedgerError> {
                 const DOING: &str = "folding the progress of a run";
                 let (run, asset_index) = fold.key;
-                let mut query = QueryBuilder::<$Database>::new("DELETE FROM progress WHERE run_id = ");
-                query.push_bind(run.0).push(" AND asset_index = ").push_bind(i32::from(asset_index));
-                if let Some(names) = &fold.names {
-                    query.push(" AND segment IN (");
-                    let mut list = query.separated(", ");
-                    for name in names {
-                        list.push_bind(*name);
-                    }
-                    list.push_unseparated(")");
-                }
-                query.push(" RETURNING succeeded, failed, cancelled, retried");
-                let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> =
-                    query.build_query_as().fetch_all(&mut *connection).await.doing(DOING)?;
+                let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+                    "DELETE FROM progress WHERE run_id = $1 AND asset_index = $2 AND segment BETWEEN $3 AND $4 \
+                     RETURNING succeeded, failed, cancelled, retried",
+                )
+                .bind(run.0)
+                .bind(i32::from(asset_index))
+                .bind(fold.numbers.start())
+                .bind(fold.numbers.end())
+                .fetch_all(&mut *connection)
+                .await
+                .doing(DOING)?;
                 let mut progress = Progress::default();
                 for (succeeded, failed, cancelled, retried) in rows {
-                    let segment = SegmentColumns { segment: 0, succeeded, failed, cancelled, retried };
+                    let segment = SegmentColumns { succeeded, failed, cancelled, retried };
                     progress.unite(&segment).map_err(unreadable("the progress of a run"))?;
                 }
                 progress.settle();
-                let folded = vec![(fold.key, progress.to_columns())];
-                insert_progress(connection, &folded).await?;
-                Ok(folded[0].1.segment)
+                insert_progress(connection, number, &[(fold.key, progress.to_columns())]).await
             }
 
             /// The tasks of a live run that succeeded, by position of their asset.
@@ -86,8 +81,8 @@ macro_rules! progress {
                 .doing("reading what a run has materialized")?;
                 let mut sets: HashMap<u16, PartitionSubset> = HashMap::new();
                 for (position, bytes) in segments {
-                    let segment = PartitionSubset::from_bytes(&bytes)
-                        .map_err(|error| unreadable("the progress of a run")(error.into()))?;
+                    let segment =
+                        PartitionSubset::from_bytes(&bytes).map_err(unreadable("the progress of a run"))?;
                     let set = sets.entry(position as u16).or_default();
                     *set = set.union(&segment);
                 }

@@ -12,11 +12,12 @@ macro_rules! reads {
 
             use super::materialized_so_far;
             use crate::ledger::error::{Doing, unreadable};
+            use crate::ledger::progress::stored_subset;
             use crate::ledger::read::page;
             use crate::ledger::sql::rows::{
                 AttemptRow, MaterializationRow, RunAssetRow, RunRow, check_positions,
             };
-            use crate::ledger::sql::status_name;
+            use crate::ledger::sql::word;
             use crate::ledger::text::storable_key;
             use crate::ledger::{
                 AttemptCursor, AttemptQuery, AttemptRecord, LedgerError, Materialization, MaterializationQuery, Page,
@@ -62,14 +63,14 @@ macro_rules! reads {
                 let mut query = select_runs();
                 query.push(" WHERE TRUE");
                 if let Some(status) = filter.status {
-                    query.push(" AND status = ").push_bind(status_name(status));
+                    query.push(" AND status = ").push_bind(word(status));
                     if !status.is_terminal() {
                         // Lets the small index of live runs be used.
                         query.push(" AND finished_us IS NULL");
                     }
                 }
                 if let Some(origin) = filter.origin {
-                    query.push(" AND origin = ").push_bind(status_name(origin));
+                    query.push(" AND origin = ").push_bind(word(origin));
                 }
                 if let Some(asset) = &filter.asset {
                     query
@@ -237,9 +238,7 @@ macro_rules! reads {
                 kept.iter()
                     .map(|(position, kept)| match kept.as_deref() {
                         None => Ok(so_far.remove(&(*position as u16)).unwrap_or_default()),
-                        Some([]) => Ok(PartitionSubset::default()),
-                        Some(bytes) => PartitionSubset::from_bytes(bytes)
-                            .map_err(|error| unreadable("what a run has materialized")(error.into())),
+                        Some(bytes) => stored_subset(bytes).map_err(unreadable("what a run has materialized")),
                     })
                     .collect()
             }

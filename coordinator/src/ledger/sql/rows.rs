@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::columns::parse_failure_kind;
 use crate::ledger::error::{Cause, unreadable};
 use crate::ledger::{
-    AttemptRecord, AttemptResult, DispatchRecord, FinalCounts, LedgerError, Materialization, PlannedAsset,
-    RunRecord, RunStatus, RunSummary,
+    AttemptOutcome, AttemptRecord, AttemptResult, DispatchRecord, FinalCounts, LedgerError, Materialization,
+    PlannedAsset, RunRecord, RunStatus, RunSummary,
 };
 
 fn parse<T: DeserializeOwned>(word: &str) -> Result<T, Cause> {
@@ -73,7 +73,7 @@ pub(super) fn check_positions(positions: impl IntoIterator<Item = i32>) -> Resul
     match (0..).zip(positions).find(|(expected, found)| expected != found) {
         None => Ok(()),
         Some((missing, _)) => {
-            Err(unreadable("the assets of a run")(format!("there is none at position {missing}").into()))
+            Err(unreadable("the assets of a run")(format!("there is none at position {missing}")))
         }
     }
 }
@@ -245,11 +245,11 @@ impl AttemptRow {
     }
 
     fn read(self) -> Result<AttemptRecord, Cause> {
-        let result = match self.outcome.as_str() {
-            "succeeded" => AttemptResult::Succeeded,
-            "lost" => AttemptResult::Lost { terminal: self.terminal },
-            "cancelled" => AttemptResult::Cancelled,
-            "failed" => AttemptResult::Failed {
+        let result = match parse::<AttemptOutcome>(&self.outcome)? {
+            AttemptOutcome::Succeeded => AttemptResult::Succeeded,
+            AttemptOutcome::Lost => AttemptResult::Lost { terminal: self.terminal },
+            AttemptOutcome::Cancelled => AttemptResult::Cancelled,
+            AttemptOutcome::Failed => AttemptResult::Failed {
                 failure: Failure {
                     kind: parse_failure_kind(self.failure_kind.as_deref().unwrap_or(""), self.failure_code)?,
                     message: self.failure_message.unwrap_or_default(),
@@ -258,7 +258,6 @@ impl AttemptRow {
                 },
                 terminal: self.terminal,
             },
-            other => return Err(format!("outcome \"{other}\"").into()),
         };
         let omitted_bytes = self.output_omitted_bytes.unwrap_or(0) as u64;
         Ok(AttemptRecord {

@@ -15,7 +15,7 @@ macro_rules! writes {
             use crate::ledger::error::Doing;
             use crate::ledger::month::Month;
             use crate::ledger::sql::bulk::statements;
-            use crate::ledger::sql::status_name;
+            use crate::ledger::sql::word;
             use crate::ledger::text::storable;
             use crate::ledger::{Batch, CommitError, LedgerError, PlannedAsset, RunRecord, RunStatus};
 
@@ -80,18 +80,16 @@ macro_rules! writes {
                 asset_ids: &AssetIds<'_>,
             ) -> Result<(), CommitError> {
                 const DOING: &str = "committing a run";
-                let tags = serde_json::to_string(&run.tags).map_err(|error| LedgerError::Unreadable {
-                    what: "the tags of a run",
-                    source: error.into(),
-                })?;
+                // Pairs of text: JSON has room for every one of them.
+                let tags = serde_json::to_string(&run.tags).expect("tags are text");
                 sqlx::query(
                     "INSERT INTO runs (id, origin, status, priority, max_parallel, created_us, evaluated_us, job, \
                      selection, partitions, client_key, tags, config, definitions, traceparent) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING",
                 )
                 .bind(run.id.0)
-                .bind(status_name(run.origin))
-                .bind(status_name(RunStatus::Running))
+                .bind(word(run.origin))
+                .bind(word(RunStatus::Running))
                 .bind(run.priority)
                 .bind(run.max_parallel.map(i64::from))
                 .bind(run.created_us)

@@ -9,10 +9,9 @@ use std::path::Path;
 use backstitch_proto::id::Epoch;
 use chrono::Utc;
 use sqlx::SqlitePool;
-use tokio_util::sync::CancellationToken;
 
 use crate::ledger::error::Doing;
-use crate::ledger::{Candidate, LeaderInfo, LedgerError, Term};
+use crate::ledger::{COUNTED_EPOCH_MAX, Candidate, LeaderInfo, LedgerError, Term};
 
 pub(super) async fn lead(
     writer: &SqlitePool,
@@ -23,22 +22,21 @@ pub(super) async fn lead(
     // As in Postgres: no less than the minutes since 2026.
     let epoch: i64 = sqlx::query_scalar(
         "UPDATE leadership SET name = $1, api_address = $2, since_us = $3, held = TRUE, \
-         epoch = max(epoch + 1, min(8000000, (unixepoch() - unixepoch('2026-01-01')) / 60)) RETURNING epoch",
+         epoch = max(epoch + 1, min($4, (unixepoch() - unixepoch('2026-01-01')) / 60)) RETURNING epoch",
     )
     .bind(&candidate.name)
     .bind(&candidate.api_address)
     .bind(Utc::now().timestamp_micros())
+    .bind(COUNTED_EPOCH_MAX)
     .fetch_one(writer)
     .await
     .doing("beginning a term of leadership")?;
 
-    let (resign, lost, released) =
-        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let term = Term::new(Epoch(epoch as u32), resign.clone(), lost.clone(), released.clone());
+    let (term, held) = Term::begin(Epoch(epoch as u32));
     let writer = writer.clone();
     tokio::spawn(async move {
-        resign.cancelled().await;
-        lost.cancel();
+        held.resign.cancelled().await;
+        held.lost.cancel();
         let resigned =
             sqlx::query("UPDATE leadership SET held = FALSE WHERE epoch = $1").bind(epoch).execute(&writer);
         if let Err(error) = resigned.await {
@@ -49,7 +47,7 @@ pub(super) async fn lead(
             );
         }
         drop(file);
-        released.cancel();
+        held.released.cancel();
     });
     Ok(term)
 }

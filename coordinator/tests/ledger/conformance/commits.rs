@@ -115,6 +115,19 @@ pub(crate) async fn a_new_leader_loads_what_was_committed(ledger: Arc<dyn Ledger
     assert_eq!(format!("{monthly:?}"), format!("{:?}", LiveAsset::default()));
 }
 
+pub(crate) async fn a_batch_that_the_next_term_commits_again_changes_nothing(ledger: Arc<dyn Ledger>) {
+    let run = new_run(3);
+    let batch = Batch { attempts: vec![succeeded(&run, 0, 1), lost(&run, 1, 1, false)], ..submission(&run) };
+    let mut loaded = Vec::new();
+    for _ in 0..2 {
+        let term = lead(&*ledger).await;
+        ledger.commit(term.epoch(), &batch).await.expect("committing");
+        loaded.push(format!("{:?}", ledger.load_live().await.expect("loading")));
+        term.resign().await;
+    }
+    assert_eq!(loaded[0], loaded[1]);
+}
+
 pub(crate) async fn many_small_commits_fold_into_the_same_progress(ledger: Arc<dyn Ledger>) {
     const COMMITS: u32 = 1_100;
     let term = lead(&*ledger).await;

@@ -224,7 +224,10 @@ pub(crate) async fn an_audit_of_a_sound_ledger_finds_nothing(ledger: Arc<dyn Led
         succeeded(&live, 0, 1),
     ];
     let counts = vec![FinalCounts { succeeded: 1, failed: 1, skipped: 1, cancelled: 1 }];
-    batch.changes = vec![(done.id, RunChange::Finished { status: RunStatus::Failed, at_us: 1, counts })];
+    batch.changes = vec![
+        (done.id, RunChange::CancelRequested { at_us: 0 }),
+        (done.id, RunChange::Finished { status: RunStatus::Failed, at_us: 1, counts }),
+    ];
     batch.dispatches = vec![dispatch(&live, term.epoch(), 1, PartitionSubset::from_range(1..4))];
     ledger.commit(term.epoch(), &batch).await.expect("committing");
     let report = ledger.audit().await.expect("auditing");

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::throughput::{first_task, submit};
-use crate::command::bench::bed::Bed;
+use crate::command::bench::bed::{Bed, POLL};
 use crate::command::bench::options::Plan;
 use crate::command::bench::project::asset;
 use crate::command::bench::samples::{Percentiles, ms};
@@ -50,7 +50,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     let bed = Bed::start(plan, servers).await?;
     let mut meters = Meters::start(&bed, servers);
     let (begin, begin_us) = (Instant::now(), chrono::Utc::now().timestamp_micros());
-    let run = submit(&bed, 0).await?;
+    let run = submit(&bed).await?;
     let submit_ms = ms(begin.elapsed());
 
     let (mut runs_show, mut processes, mut partition_status) = (Vec::new(), Vec::new(), Vec::new());
@@ -74,15 +74,9 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     let reprioritise_ms = timed(bed.server.reprioritise(run, 7)).await?;
     let begin = Instant::now();
     bed.server.cancel(run).await?;
-    let view = loop {
-        let view = bed.server.run(run).await?;
-        if view.status.is_terminal() {
-            break view;
-        }
-        sleep(Duration::from_millis(1)).await;
-    };
+    let view = bed.until_ended(run, POLL).await?;
     let cancel_ms = ms(begin.elapsed());
-    ensure!(view.status == RunStatus::Cancelled, "the run ended as {:?}: give more --tasks", view.status);
+    ensure!(view.status == RunStatus::Cancelled, "the run ended as {}: give more --tasks", view.status);
     let figures = Figures {
         submit_ms,
         first_task_ms: first_task(&bed, run, begin_us).await?.map(ms),

@@ -1,28 +1,23 @@
 //! Single tasks on an idle system, one after the other: from the request until the ledger has the outcome.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use backstitch_coordinator::service::{Filter, Submission};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::command::bench::bed::Bed;
+use crate::command::bench::bed::{Bed, POLL};
 use crate::command::bench::options::Plan;
 use crate::command::bench::project::URGENT;
 use crate::command::bench::samples::Percentiles;
 use crate::command::bench::servers::Servers;
-use crate::source::{Ask, Look};
+use crate::source::Ask;
 
 /// Submissions that are measured at most: enough for a percentile of 99.
 const SUBMISSIONS_MAX: u64 = 1_000;
 
 /// Submissions before those that are measured.
 const WARM_UP: u64 = 20;
-
-/// Pause between two looks at the run: the figures are this much too high at most.
-const POLL: Duration = Duration::from_millis(1);
 
 #[derive(Serialize)]
 struct Figures {
@@ -45,13 +40,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
         let begin = Instant::now();
         let run = bed.server.submit(&submission).await?.run.context("the run is empty")?;
         let acknowledged = begin.elapsed();
-        let view = loop {
-            let view = bed.server.run(run).await?;
-            if view.status.is_terminal() {
-                break view;
-            }
-            sleep(POLL).await;
-        };
+        let view = bed.until_ended(run, POLL).await?;
         let took = begin.elapsed();
         ensure!(view.counts.is_some_and(|counts| counts.succeeded == 1), "run {run} did not succeed");
         if number >= WARM_UP {

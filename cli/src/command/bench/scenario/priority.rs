@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::throughput::submit;
-use crate::command::bench::bed::Bed;
+use crate::command::bench::bed::{Bed, POLL};
 use crate::command::bench::options::Plan;
 use crate::command::bench::project::URGENT;
 use crate::command::bench::samples::{Percentiles, ms};
@@ -32,8 +32,8 @@ const SUBMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// The large run gets going first.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Time for the last small run to end.
-const LAST_RUN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two looks at a small run. Longer than [`POLL`]: the large run goes on meanwhile, and is measured.
+const SMALL_RUN_POLL: Duration = Duration::from_millis(5);
 
 #[derive(Serialize)]
 struct Figures {
@@ -54,7 +54,7 @@ struct Figures {
 pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<String>)> {
     let mut bed = Bed::start(plan, servers).await?;
     let mut meters = Meters::start(&bed, servers);
-    let large = submit(&bed, 0).await?;
+    let large = submit(&bed).await?;
     sleep(WARM_UP).await;
     let (begin, done) = (Instant::now(), succeeded(&bed, large).await?);
     let submission = Submission {
@@ -67,15 +67,12 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     let (mut runs, mut accepted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     let mut ticks = interval(SUBMIT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while begin.elapsed() < plan.patience {
+    while begin.elapsed() < plan.measured_for {
         ticks.tick().await;
         let (asked, asked_us) = (Instant::now(), Utc::now().timestamp_micros());
         let run = bed.server.submit(&submission).await?.run.context("the run is empty")?;
         accepted.push(asked.elapsed());
-        while !bed.server.run(run).await?.status.is_terminal() {
-            ensure!(asked.elapsed() < LAST_RUN_TIMEOUT, "run {run} does not end");
-            sleep(Duration::from_millis(5)).await;
-        }
+        bed.until_ended(run, SMALL_RUN_POLL).await?;
         ended.push(asked.elapsed());
         runs.push((run, asked_us));
         meters.look();
@@ -85,9 +82,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     let begin = Instant::now();
     ensure!(!bed.server.run(large).await?.status.is_terminal(), "the large run has ended: give more --tasks");
     bed.server.cancel(large).await?;
-    while !bed.server.run(large).await?.status.is_terminal() {
-        sleep(Duration::from_millis(1)).await;
-    }
+    bed.until_ended(large, POLL).await?;
     let figures = Figures {
         runs: runs.len(),
         submit_ms: Percentiles::of(accepted),

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use tokio::time::{Instant, sleep_until};
 
 use super::throughput::submit;
-use crate::command::bench::bed::Bed;
+use crate::command::bench::bed::{Bed, POLL};
 use crate::command::bench::metrics::Scrape;
 use crate::command::bench::options::Plan;
 use crate::command::bench::samples::{Percentiles, ms};
@@ -61,12 +61,12 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     sqlx::query("SELECT count(*) FROM runs").execute(&mut reader).await?;
 
     let url = bed.server.url().to_owned();
-    let run = submit(&bed, 0).await?;
+    let run = submit(&bed).await?;
     let begin = Instant::now();
     let mut parts: Vec<Part> = Vec::new();
     let (mut tasks_before, mut before, mut since) = (0, Scrape::read(&url).await?, begin);
     for part in 1..=PARTS {
-        let end = begin + plan.patience * part / PARTS;
+        let end = begin + plan.measured_for * part / PARTS;
         while Instant::now() < end {
             sleep_until(end.min(Instant::now() + Duration::from_secs(1))).await;
             meters.look();
@@ -89,9 +89,7 @@ pub(super) async fn run(plan: &Plan, servers: &Servers) -> Result<(Value, Vec<St
     let seconds = begin.elapsed().as_secs_f64();
     let begin = Instant::now();
     bed.server.cancel(run).await?;
-    while !bed.server.run(run).await?.status.is_terminal() {
-        sleep_until(Instant::now() + Duration::from_millis(1)).await;
-    }
+    bed.until_ended(run, POLL).await?;
     let growth = |of: fn(&Part) -> f64| match (parts.get(1), parts.last()) {
         (Some(second), Some(last)) if of(second) > 0.0 => of(last) / of(second),
         _ => 0.0,

@@ -68,7 +68,7 @@ pub(super) async fn measure(bed: &mut Bed, servers: &Servers) -> Result<Throughp
     let meters = Meters::start(bed, servers);
 
     let (begin, begin_us) = (Instant::now(), Utc::now().timestamp_micros());
-    let run = submit(bed, 0).await?;
+    let run = submit(bed).await?;
     let submitted = begin.elapsed();
     let (status, took, seen) = follow(bed, servers, meters, run, begin).await?;
     bed.succeeded(run, status).await?;
@@ -108,14 +108,10 @@ pub(super) async fn measure(bed: &mut Bed, servers: &Servers) -> Result<Throughp
 }
 
 /// Submits a run over every partition of every asset of the chain.
-pub(super) async fn submit(bed: &Bed, priority: i32) -> Result<RunId> {
+pub(super) async fn submit(bed: &Bed) -> Result<RunId> {
     let last = asset(bed.plan.assets - 1);
-    let submission = Submission {
-        assets: Some(format!("++{last}")),
-        filter: Filter::All,
-        priority: Some(priority),
-        ..Submission::default()
-    };
+    let submission =
+        Submission { assets: Some(format!("++{last}")), filter: Filter::All, ..Submission::default() };
     let submitted = bed.server.submit(&submission).await?;
     ensure!(submitted.plan.tasks == bed.plan.total(), "{} tasks were planned", submitted.plan.tasks);
     submitted.run.context("the run is empty")
