@@ -69,8 +69,12 @@ impl ChaosArgs {
             }
             print(&summary(&played, failed_seed))?;
         }
-        Ok(if failed_seed.is_none() { Exit::Done } else { Exit::Failed })
+        Ok(verdict(failed_seed))
     }
+}
+
+fn verdict(failed_seed: Option<u64>) -> Exit {
+    if failed_seed.is_none() { Exit::Done } else { Exit::Failed }
 }
 
 fn report(first_seed: u64, played: &Played, failed_seed: Option<u64>, shown: Option<&History>) -> Report {
@@ -137,5 +141,87 @@ impl Progress {
         if self.terminal {
             _ = write!(std::io::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstitch_coordinator::engine::Violation;
+    use backstitch_coordinator::sim::Happened;
+
+    use super::*;
+
+    /// Two of a thousand seeds from 40 on were played, and the second violated an invariant.
+    fn failed() -> (Played, History) {
+        let history = History {
+            seed: 41,
+            tasks: 70,
+            steps: 3,
+            happened: Happened::default(),
+            violations: vec![Violation {
+                invariant: "LIMIT",
+                what: "pool p: 3 of 2 slots are taken".to_owned(),
+            }],
+            trace: vec!["       5 ms  run 1 is submitted".to_owned()],
+        };
+        let played = Played {
+            histories: 2,
+            tasks: 100,
+            steps: 1_300,
+            happened: Happened::default(),
+            elapsed: Duration::from_millis(500),
+            failed: None,
+        };
+        (played, history)
+    }
+
+    #[test]
+    fn a_seed_that_failed_is_shown_with_its_steps_its_violation_and_how_to_play_it_again() {
+        let (played, history) = failed();
+        let told = history.to_string();
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "       5 ms  run 1 is submitted",
+                "violated LIMIT: pool p: 3 of 2 slots are taken",
+                "seed 41: 70 tasks, 3 steps, 1 violation"
+            ]
+        );
+        assert_eq!(
+            summary(&played, Some(history.seed)),
+            "2 seeds, 100 tasks, 1,300 steps, 0.5 s, 4 seeds a second: an invariant is violated.\n\
+             replay it with: backstitch chaos --seeds 1 --seed 41"
+        );
+        assert_eq!(verdict(Some(history.seed)), Exit::Failed);
+    }
+
+    #[test]
+    fn programs_are_told_which_seed_failed_and_why() {
+        let (played, history) = failed();
+        let told =
+            serde_json::to_value(report(40, &played, Some(history.seed), Some(&history))).expect("JSON");
+        assert_eq!(
+            told,
+            serde_json::json!({
+                "first_seed": 40,
+                "seeds": 2,
+                "tasks": 100,
+                "steps": 1_300,
+                "seconds": 0.5,
+                "seeds_per_second": 4.0,
+                "failed_seed": 41,
+                "violations": ["LIMIT: pool p: 3 of 2 slots are taken"],
+                "trace": ["       5 ms  run 1 is submitted"],
+            })
+        );
+    }
+
+    #[test]
+    fn seeds_that_hold_are_told_in_one_line() {
+        let (played, _) = failed();
+        let told = summary(&played, None);
+        assert!(told.ends_with("4 seeds a second: all invariants hold.") && !told.contains('\n'), "{told}");
+        assert_eq!(verdict(None), Exit::Done);
     }
 }

@@ -24,7 +24,7 @@ use super::mutation::Mutation;
 use super::open_dispatch::{Holder, OpenDispatch};
 use super::retry::PROBATION_LOSSES;
 use super::run::{AssetState, RunState};
-use super::{Effect, Engine, Now, Options};
+use super::{Effect, Engine, Now};
 use crate::ledger::DispatchRecord;
 
 /// Dispatches per slot when tasks are long: one runs, one waits beside it, so that a slot never idles for the
@@ -52,34 +52,7 @@ const LINGER_MS: u64 = 100;
 /// How many dispatches' worth of ready tasks are looked through for those that fit together.
 const LOOKAHEAD_DISPATCHES: u64 = 4;
 
-/// How long a task of an asset takes, as measured.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
-    mean_us: f64,
-}
-
-impl Pace {
-    /// Weight of the newest sample: the mean follows a change within some twenty reports.
-    const WEIGHT: f64 = 0.1;
-
-    /// Takes the mean of some tasks that ended together.
-    pub(super) fn observe(&mut self, mean_us: f64) {
-        self.mean_us = if self.mean_us == 0.0 {
-            mean_us.max(1.0)
-        } else {
-            self.mean_us + Self::WEIGHT * (mean_us - self.mean_us)
-        };
-    }
-
-    /// Enough to fill the target, and at most one slot's share of what the ledger absorbs: more would queue there, ahead of
-    /// the outcomes of others.
-    fn tasks_per_dispatch(self, slots: u32, options: &Options) -> u32 {
-        let fitting = options.dispatch_target_us as f64 / self.mean_us.max(1.0);
-        (fitting as u32).min(options.in_flight_tasks_max / slots.max(1)).clamp(1, options.dispatch_max_tasks)
-    }
-}
-
-/// Where a run stands in the fair queue: class, dispatches received, age.
+/// Where a run stands in the fair queue: class, pass, age.
 type Rank = (Reverse<i32>, u64, RunId);
 
 impl Engine {

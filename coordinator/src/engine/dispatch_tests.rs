@@ -8,8 +8,9 @@ use backstitch_proto::message::{DispatchReport, Heartbeat, Outcome, Report, Verd
 use uuid::Uuid;
 
 use super::*;
-use crate::engine::RunPlan;
+use crate::engine::pace::Pace;
 use crate::engine::testing::heartbeat;
+use crate::engine::{Options, RunPlan};
 use crate::ledger::{Batch, PlannedAsset, RunRecord};
 use crate::service::bind;
 

@@ -1,6 +1,6 @@
 //! The workers that are alive, as their heartbeats tell it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backstitch_proto::id::{DispatchId, WorkerId};
 use backstitch_proto::message::{Heartbeat, Held};
@@ -93,9 +93,24 @@ impl Fleet {
     fn count_slots(&mut self) {
         self.slots.clear();
         for state in self.workers.values().filter(|state| !state.heartbeat.draining) {
-            for queue in &state.heartbeat.queues {
+            // A name that is there twice is one queue.
+            for queue in state.heartbeat.queues.iter().collect::<BTreeSet<_>>() {
                 *self.slots.entry(queue.clone()).or_default() += state.heartbeat.slots;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::heartbeat;
+
+    #[test]
+    fn a_worker_that_names_a_queue_twice_brings_its_slots_once() {
+        let mut fleet = Fleet::default();
+        let twice = Heartbeat { queues: ["a", "b", "a"].map(str::to_owned).into(), ..heartbeat(&[]) };
+        fleet.hear(&twice, 0, 0);
+        assert_eq!((fleet.slots("a"), fleet.slots("b"), fleet.slots("c")), (2, 2, 0));
     }
 }

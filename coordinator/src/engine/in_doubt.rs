@@ -9,7 +9,8 @@
 //! What this leaves: a message that still waits at the broker is there twice, and both copies run if two workers get
 //! to them at the same time.
 
-use backstitch_proto::id::DispatchId;
+use backstitch_proto::id::{DispatchId, RunId};
+use backstitch_proto::message::Control;
 
 use super::open_dispatch::Holder;
 use super::{Effect, Engine, Now};
@@ -31,9 +32,17 @@ impl Engine {
         self.in_doubt.dispatches.push(id);
     }
 
-    /// Nobody has heard the announcement yet, or could not answer: the time for answers begins anew.
+    /// The broker was away, so an announcement that was made may be lost, or its answers: it is made again, and the time
+    /// for answers begins anew.
     pub(super) fn restart_in_doubt(&mut self) {
-        self.in_doubt.until_ms = None;
+        if self.in_doubt.until_ms.take().is_some() && !self.in_doubt.dispatches.is_empty() {
+            self.effects.push(Effect::Broadcast(Control::Announce { epoch: self.last_dispatch.epoch() }));
+        }
+    }
+
+    /// Whether somebody is still to execute what this run has dispatched.
+    pub(super) fn is_wanted(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|run| !run.cancelling)
     }
 
     /// Publishes what nobody has listed when it is time, and when what was said until then has been heard.
@@ -47,10 +56,9 @@ impl Engine {
             return;
         }
         for id in std::mem::take(&mut self.in_doubt.dispatches) {
-            let is_wanted = |run| self.runs.get(run).is_some_and(|run| !run.cancelling);
             if let Some(open) = self.open_dispatches.get(&id)
                 && open.holder == Holder::Outbox
-                && is_wanted(&open.run)
+                && self.is_wanted(open.run)
             {
                 self.effects.push(Effect::Publish(id));
             }

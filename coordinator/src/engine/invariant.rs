@@ -238,3 +238,7 @@ fn live(run: &RunState, found: &mut Vec<Violation>) {
 pub(super) fn violation(invariant: &'static str, what: String) -> Violation {
     Violation { invariant, what }
 }
+
+#[cfg(test)]
+#[path = "invariant_tests.rs"]
+mod tests;

@@ -34,6 +34,13 @@ use crate::ledger::AttemptResult;
 /// heartbeat that lists such a task would cause a broadcast to all workers.
 const CANCEL_REPEAT_MS: u64 = 5_000;
 
+/// Reports that were sent until now have been read if none was waiting so long ago, milliseconds: three echoes.
+const IDLE_MS: u64 = 3_000;
+
+/// How many times longer a message at the broker is waited for while reports wait to be read: they may do so for as long as
+/// there is work.
+const UNREAD_PERIODS: u64 = 8;
+
 /// What becomes of the tasks of a dispatch that is given up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -225,13 +232,17 @@ impl Engine {
     }
 
     /// Publishes messages again that should long have been taken by a worker with a free slot, or that were taken by one
-    /// that is no more.
+    /// that is no more. A worker that takes one, executes it and reports it between two heartbeats never lists it: while
+    /// reports wait to be read, that is the likelier cause.
     fn republish_unclaimed(&mut self, now: Now) {
         let Some(due_ms) = self.next_unclaimed_ms() else { return };
         if due_ms > now.mono_ms || (self.is_deaf(now) && !self.is_sabotaged(Mutation::RepublishDeaf)) {
             return;
         }
-        let deadline_ms = now.mono_ms.saturating_sub(self.options.unclaimed_ms);
+        let is_read = self.lease_clock.is_none()
+            || self.idle_ms.is_some_and(|idle_ms| now.mono_ms.saturating_sub(idle_ms) <= IDLE_MS);
+        let periods = if is_read { 1 } else { UNREAD_PERIODS };
+        let deadline_ms = now.mono_ms.saturating_sub(self.options.unclaimed_ms * periods);
         let idle = |queue: &str| {
             self.fleet.iter().any(|state| {
                 let heartbeat = &state.heartbeat;

@@ -14,7 +14,7 @@
 //!   rule ([`lease`], [`report`]), and the fence is always the dispatch id.
 //!
 //! Reading order: [`plan`], [`submit`], [`run`] (with [`level`]), [`effect`], [`open_dispatch`], [`dispatch`] (with
-//! [`candidates`] and [`suspects`]), [`report`] (with [`retry`]), [`fleet`], [`lease`] (with [`lease_clock`], [`unlisted`]
+//! [`candidates`], [`pace`] and [`suspects`]), [`report`] (with [`metadata`] and [`retry`]), [`fleet`], [`lease`] (with [`lease_clock`], [`unlisted`]
 //! and [`unwanted`]), [`recover`] (with [`in_doubt`], [`inherited`] and [`watermark`]), [`hold`] and [`delay`] (tasks that
 //! wait for a time), [`cancelled`], [`view`], [`invariant`] (with [`bound`]); [`mutation`] is how tests break it.
 
@@ -32,8 +32,10 @@ mod invariant;
 mod lease;
 mod lease_clock;
 mod level;
+mod metadata;
 mod mutation;
 mod open_dispatch;
+mod pace;
 mod plan;
 mod recover;
 mod report;
@@ -64,12 +66,12 @@ pub use view::{AssetSnapshot, RunSnapshot, Statistics};
 
 use bound::Bound;
 use delay::Delays;
-use dispatch::Pace;
 use fleet::Fleet;
 use in_doubt::InDoubt;
 use inherited::Inherited;
 use lease_clock::LeaseClock;
 use open_dispatch::OpenDispatch;
+use pace::Pace;
 use run::RunState;
 use suspects::Suspects;
 use unlisted::Unlisted;
@@ -147,6 +149,8 @@ pub struct Engine {
     inherited: Inherited,
     /// Echoes that found no report waiting.
     idle_echoes: u64,
+    /// When the newest of them came, milliseconds of the engine's clock.
+    idle_ms: Option<u64>,
     in_doubt: InDoubt,
     /// Cancelled runs that have dispatches which nobody has listed, and when these are closed.
     cancelled: BTreeMap<RunId, u64>,
@@ -197,6 +201,7 @@ impl Engine {
             unlisted: VecDeque::new(),
             inherited: Inherited::default(),
             idle_echoes: 0,
+            idle_ms: None,
             in_doubt: InDoubt::default(),
             cancelled: BTreeMap::new(),
             set_aside: BTreeSet::new(),

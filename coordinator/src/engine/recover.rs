@@ -36,13 +36,14 @@ impl Engine {
         }
         for record in live.dispatches {
             let confirmed = broker_remembers && record.id <= live.confirmed_through;
-            let id = record.id;
+            let (id, run) = (record.id, record.run);
             engine.recover_dispatch(record, confirmed, now);
             if engine.unconfirmed.contains(&id) {
                 match broker_remembers {
                     true => engine.mark_in_doubt(id),
                     // It went with the last process, and so did every worker.
-                    false => engine.effects.push(Effect::Publish(id)),
+                    false if engine.is_wanted(run) => engine.effects.push(Effect::Publish(id)),
+                    false => {}
                 }
             }
         }
@@ -58,7 +59,8 @@ impl Engine {
                 if run.cancelling {
                     run.cancel_idle();
                     // Live workers list what they hold well within a lease.
-                    engine.cancelled.insert(id, now.mono_ms + engine.options.lease_ms);
+                    let claims_ms = if broker_remembers { engine.options.lease_ms } else { 0 };
+                    engine.cancelled.insert(id, now.mono_ms + claims_ms);
                 }
             }
             // Not before the dispatches are known: what they carry is not waiting.

@@ -32,7 +32,7 @@ pub(super) struct RunState {
     pub(super) cancelling: bool,
     /// When workers were last told of the cancellation, milliseconds of the engine's clock.
     pub(super) cancel_told_ms: Option<u64>,
-    /// Position in the fair queue of its priority class: dispatches received, in units of one.
+    /// Position in the fair queue of its priority class: one more with each dispatch. A run that joins begins where the class is.
     pub(super) pass: u64,
     /// Dispatches made by this leader.
     pub(super) dispatched: u64,
@@ -73,7 +73,7 @@ pub(super) struct AssetState {
 /// How many tasks are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Counts {
-    /// All tasks of the run.
+    /// All of them.
     pub targeted: u64,
     /// Waiting for upstream tasks, for upstream partitions to exist, or for the delay before a retry.
     pub waiting: u64,

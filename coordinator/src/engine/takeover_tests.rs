@@ -1,7 +1,7 @@
 //! What a new leader makes of dispatches that it finds, and of workers that then die.
 
 use backstitch_proto::id::{DispatchId, Epoch, WorkerId};
-use backstitch_proto::message::{DispatchReport, Heartbeat, Report, ReturnReason};
+use backstitch_proto::message::{Control, DispatchReport, Heartbeat, Report, ReturnReason};
 use backstitch_proto::partition::PartitionSubset;
 use uuid::Uuid;
 
@@ -243,7 +243,12 @@ fn what_may_be_published_is_not_published_again_before_workers_could_answer_and_
     engine.echo(6_600);
     assert_eq!(published(engine.seal(at(7_000))), []);
     engine.broker_open(true);
-    assert_eq!(published(engine.seal(at(8_000))), [], "only now do workers hear of the new leader");
+    let sealed = engine.seal(at(8_000)).expect("the new leader is announced again");
+    assert!(
+        matches!(sealed.effects[..], [Effect::Broadcast(Control::Announce { .. })]),
+        "{:?}",
+        sealed.effects
+    );
     engine.heartbeat(&heartbeat(&[dispatch_id(2)]), at(8_100));
     engine.echo(8_500);
     assert_eq!(published(engine.seal(at(9_000))), []);
@@ -275,7 +280,7 @@ fn a_leader_that_begins_when_the_broker_is_just_back_gives_workers_time_to_retur
 #[test]
 fn a_cancelled_run_that_a_leader_finds_ends_without_a_worker_and_starts_nothing() {
     for confirmed_through in [DispatchId::before_first_of(Epoch(1)), dispatch_id(2)] {
-        let mut engine = found(2, 0, confirmed_through, true);
+        let mut engine = found(2, 0, confirmed_through, true, true);
         engine.heartbeat(&heartbeat(&[]), at(100));
         for answers_ms in [2_000, 3_000] {
             assert_eq!(published(engine.seal(at(answers_ms))), [], "nobody may start what is cancelled");
@@ -289,10 +294,19 @@ fn a_cancelled_run_that_a_leader_finds_ends_without_a_worker_and_starts_nothing(
     }
 }
 
+#[test]
+fn a_cancelled_run_ends_at_once_where_its_messages_and_workers_went_with_the_last_process() {
+    let mut engine = found(2, 0, dispatch_id(2), true, false);
+    let sealed = engine.seal(at(0)).expect("the end of the run");
+    assert_eq!(published(Some(sealed)), []);
+    assert_eq!(engine.runs().count(), 0);
+    assert_eq!(engine.violations(), []);
+}
+
 fn abandoned(sealed: Option<Sealed>) -> Vec<DispatchId> {
     let effects = sealed.map(|sealed| sealed.effects).unwrap_or_default();
     let abandon = |effect| match effect {
-        Effect::Broadcast(backstitch_proto::message::Control::Abandon { dispatches }) => dispatches,
+        Effect::Broadcast(Control::Abandon { dispatches }) => dispatches,
         _ => Vec::new(),
     };
     effects.into_iter().flat_map(abandon).collect()

@@ -27,11 +27,17 @@ pub(super) fn dispatch_id(number: u64) -> DispatchId {
 
 /// A leader that finds one dispatch of one task for each of `tasks`, of which the first has lost `losses` attempts.
 pub(super) fn recovered(tasks: u32, losses: u16, confirmed_through: DispatchId) -> Engine {
-    found(tasks, losses, confirmed_through, false)
+    found(tasks, losses, confirmed_through, false, true)
 }
 
-/// The same; the run may have been `cancelled`.
-pub(super) fn found(tasks: u32, losses: u16, confirmed_through: DispatchId, cancelled: bool) -> Engine {
+/// The same; the run may have been `cancelled`, and the broker may not remember what it had.
+pub(super) fn found(
+    tasks: u32,
+    losses: u16,
+    confirmed_through: DispatchId,
+    cancelled: bool,
+    broker_remembers: bool,
+) -> Engine {
     let text = "assets: {a: {partitions: {kind: static, keys: [x, y, z]}, command: [x]}}";
     let definitions = Definitions::from_yaml("test.yaml", text).expect("a valid project");
     let assets = vec![PlannedAsset { asset: "a".into(), targets: PartitionSubset::from_range(0..tasks) }];
@@ -66,7 +72,7 @@ pub(super) fn found(tasks: u32, losses: u16, confirmed_through: DispatchId, canc
     let plan = bind(&definitions, record).expect("a valid plan");
     let plans = BTreeMap::from([(plan.record.id, plan)]);
     let options = Options { lease_ms: LEASE_MS, ..Options::default() };
-    Engine::recover(Epoch(2), options, live, plans, true, at(0))
+    Engine::recover(Epoch(2), options, live, plans, broker_remembers, at(0))
 }
 
 /// What a worker says that executes these dispatches.

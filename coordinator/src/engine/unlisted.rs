@@ -52,6 +52,7 @@ impl Engine {
         if self.is_sabotaged(Mutation::NoUnlisted) {
             return;
         }
+        self.idle_ms = Some(now.mono_ms);
         self.idle_echoes += 1;
         let idle_echoes = self.idle_echoes;
         let over = |unlisted: &mut Unlisted| unlisted.noticed + IDLE_ECHOES <= idle_echoes;

@@ -73,7 +73,7 @@ impl Engine {
         (self.runs.len() as u64, counts)
     }
 
-    /// The id of the live run that was submitted under this key.
+    /// The id of the run that was submitted under this key: a live one, or one that ended a moment ago.
     pub fn run_by_client_key(&self, key: &str) -> Option<RunId> {
         let live = self.runs.values().find(|run| run.record.client_key.as_deref() == Some(key));
         let ended = || self.ended_keys.iter().find(|(ended, _)| ended == key);

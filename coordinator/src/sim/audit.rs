@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstitch_proto::id::{DispatchId, RunId};
+use backstitch_proto::message::Dispatch;
 use backstitch_proto::partition::PartitionSubset;
 
 use super::faults::Faults;
@@ -55,6 +56,26 @@ impl SimLedger {
                 let what = format!("{asset} task {task} began before {} tasks that it needs", missing.len());
                 found.push(violation("ORDER", what));
             }
+        }
+    }
+
+    /// OUTBOX: what is published is what a row says that was durable before, of tasks that are left of it.
+    pub(super) fn check_published(&self, message: &Dispatch, found: &mut Vec<Violation>) {
+        let id = message.id;
+        let Some(row) = self.outbox.get(&id) else {
+            found.push(violation("OUTBOX", format!("{id} is published before its row is durable")));
+            return;
+        };
+        let plan = self.runs.get(&row.run).and_then(|run| run.plan.assets.get(usize::from(row.asset_index)));
+        let agrees = message.run == row.run
+            && plan.is_some_and(|plan| *plan.name == *message.asset)
+            && (message.attempt, message.announce_start, message.created_us)
+                == (row.attempt, row.announce_start, row.created_us)
+            && !message.tasks.is_empty()
+            && message.tasks.iter().all(|task| row.ordinals.contains(task.ordinal));
+        if !agrees {
+            found
+                .push(violation("OUTBOX", format!("{id} is published as {message:?}, its row says {row:?}")));
         }
     }
 

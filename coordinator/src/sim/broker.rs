@@ -9,7 +9,7 @@ use backstitch_proto::message::{Dispatch, Heartbeat, Report};
 use super::rng::Rng;
 
 /// Messages of one kind between sender and receiver.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bag<M> {
     /// Each with the time before which it does not arrive, milliseconds of the world's clock.
     messages: Vec<(u64, M)>,
@@ -26,19 +26,18 @@ impl<M> Bag<M> {
         self.messages.push((due_ms, message));
     }
 
-    /// Takes any message that has arrived; now and then none although there is one.
-    pub(super) fn take(&mut self, rng: &mut Rng, now_ms: u64) -> Option<M> {
+    /// Takes a message that has arrived: the oldest, where none is ever late (`delay` is 0). Elsewhere any, and now and
+    /// then none although there is one.
+    pub(super) fn take(&mut self, rng: &mut Rng, delay: u64, now_ms: u64) -> Option<M> {
         if self.messages.is_empty() {
             return None;
         }
+        if delay == 0 {
+            let at = self.messages.iter().position(|(due_ms, _)| *due_ms <= now_ms)?;
+            return Some(self.messages.remove(at).1);
+        }
         let at = rng.index(self.messages.len());
         (self.messages[at].0 <= now_ms).then(|| self.messages.swap_remove(at).1)
-    }
-
-    /// Takes the oldest message that has arrived.
-    pub(super) fn take_first(&mut self, now_ms: u64) -> Option<M> {
-        let at = self.messages.iter().position(|(due_ms, _)| *due_ms <= now_ms)?;
-        Some(self.messages.remove(at).1)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &M> {

@@ -3,14 +3,16 @@
 use super::rng::Rng;
 
 /// Which faults a history has, each in permille of the moments at which it could happen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Faults {
     /// A leader stops between two effects; another takes over.
     pub leader_crash: u64,
     /// Of the leaders that lost their term: those that do not know it and go on.
     pub stale_leader: u64,
-    /// A leader stands still for longer than every lease, and goes on.
+    /// A leader stands still, perhaps for longer than every lease, and goes on.
     pub leader_freeze: u64,
+    /// A standby takes over from a leader that has stood still for longer than the lease of leaders.
+    pub takeover: u64,
     /// A commit happens but is reported as failed.
     pub ambiguous_commit: u64,
     /// A commit fails.
@@ -55,6 +57,7 @@ impl Faults {
             &mut self.leader_crash,
             &mut self.stale_leader,
             &mut self.leader_freeze,
+            &mut self.takeover,
             &mut self.ambiguous_commit,
             &mut self.failed_commit,
             &mut self.outage,
@@ -91,6 +94,7 @@ impl Faults {
     pub(super) const fn that_execute_once(self) -> Self {
         Self {
             leader_crash: 0,
+            takeover: 0,
             worker_freeze: 0,
             duplicate: 0,
             delay: 0,
@@ -111,9 +115,18 @@ impl Faults {
     /// was copied. An engine that does not listen to itself takes its own silence for that of others.
     pub(super) const fn executes_once(&self, listens: bool) -> bool {
         let Self {
-            leader_crash, worker_freeze, duplicate, delay, loss, lost_confirm, broken_promise, ..
+            leader_crash,
+            takeover,
+            worker_freeze,
+            duplicate,
+            delay,
+            loss,
+            lost_confirm,
+            broken_promise,
+            ..
         } = *self;
-        leader_crash + worker_freeze + duplicate + delay + loss + lost_confirm + broken_promise == 0
+        leader_crash + takeover + worker_freeze + duplicate + delay + loss + lost_confirm + broken_promise
+            == 0
             && (listens || self.leader_freeze + self.outage == 0)
     }
 
@@ -127,6 +140,7 @@ impl Faults {
         leader_crash: 0,
         stale_leader: 0,
         leader_freeze: 0,
+        takeover: 0,
         ambiguous_commit: 0,
         failed_commit: 0,
         outage: 0,
@@ -150,6 +164,7 @@ impl Faults {
         leader_crash: 12,
         stale_leader: 500,
         leader_freeze: 4,
+        takeover: 30,
         ambiguous_commit: 100,
         failed_commit: 50,
         outage: 2,

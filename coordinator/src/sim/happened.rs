@@ -23,6 +23,14 @@ mishaps! {
     LateCommit,
     /// A leader stood still.
     LeaderFreeze,
+    /// A standby took over from one of these meanwhile.
+    Takeover,
+    /// A leader that had stood still went on after another had taken over, and did not know.
+    LateReturn,
+    /// A report was sent while the leader stood still.
+    UnreadReport,
+    /// A heartbeat was sent while the leader stood still.
+    UnreadBeat,
     /// A commit happened and was reported as failed.
     AmbiguousCommit,
     /// A commit failed.
@@ -55,6 +63,10 @@ mishaps! {
     LostBeat,
     /// A broadcast did not reach a worker.
     LostBroadcast,
+    /// A broadcast reached a worker twice.
+    DuplicateBroadcast,
+    /// A broadcast reached a worker late.
+    LateBroadcast,
     /// The broker lost a dispatch that it had confirmed.
     BrokenPromise,
     /// The broker lost a report that it had confirmed.

@@ -31,7 +31,8 @@ impl fmt::Display for History {
             writeln!(f, "violated {violation}")?;
         }
         let Self { seed, tasks, steps, violations, .. } = self;
-        write!(f, "seed {seed}: {tasks} tasks, {steps} steps, {} violations", violations.len())
+        let plural = if violations.len() == 1 { "" } else { "s" };
+        write!(f, "seed {seed}: {tasks} tasks, {steps} steps, {} violation{plural}", violations.len())
     }
 }
 

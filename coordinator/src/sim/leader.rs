@@ -35,8 +35,17 @@ pub(super) struct SimLeader {
     pub(super) owed: VecDeque<Effect>,
     /// Messages whose confirm is awaited.
     pub(super) unconfirmed: Vec<Unconfirmed>,
+    /// It stands still.
+    pub(super) standstill: Option<Standstill>,
     /// It knows that its term is over.
     pub(super) deposed: bool,
+}
+
+/// The time in which a leader does nothing, milliseconds of the world's clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standstill {
+    pub(super) since_ms: u64,
+    pub(super) until_ms: u64,
 }
 
 /// A message that was handed to the broker.
@@ -61,6 +70,7 @@ impl SimLeader {
             sealed: Vec::new(),
             owed: VecDeque::new(),
             unconfirmed: Vec::new(),
+            standstill: None,
             deposed: false,
         }
     }

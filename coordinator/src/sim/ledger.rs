@@ -44,6 +44,8 @@ pub(super) struct SimLedger {
     pub(super) runs: BTreeMap<RunId, LedgerRun>,
     /// Those that are not closed.
     pub(super) dispatches: BTreeMap<DispatchId, DispatchRecord>,
+    /// All that there have ever been: the rows of the outbox.
+    pub(super) outbox: BTreeMap<DispatchId, DispatchRecord>,
     confirmed_through: DispatchId,
     /// Plans of runs whose submission is on its way: the model of definitions pinned by fingerprint.
     pinned: BTreeMap<RunId, RunPlan>,
@@ -59,6 +61,7 @@ impl SimLedger {
             epoch: Epoch(0),
             runs: BTreeMap::new(),
             dispatches: BTreeMap::new(),
+            outbox: BTreeMap::new(),
             confirmed_through: DispatchId::default(),
             pinned: BTreeMap::new(),
         }
@@ -117,6 +120,7 @@ impl SimLedger {
                 *current = record.id.max(*current);
             }
             self.dispatches.insert(record.id, record.clone());
+            self.outbox.insert(record.id, record.clone());
         }
         for id in &batch.closed {
             self.dispatches.remove(id);

@@ -4,7 +4,7 @@
 //! its term is over), a ledger that checks what it is given, a broker without any order, workers, and a clock that
 //! only this world moves. After every step the named invariants are checked; at the end the faults stop and every
 //! run must come to its end. A history that failed is replayed from its seed, exactly: `backstitch chaos --seeds 1
-//! --seed S`.
+//! --seed S`, or the test that found it, where that has other faults.
 //!
 //! | fault | how it is modelled |
 //! |---|---|
@@ -13,7 +13,7 @@
 //! | poison task | executing it is a crash of its worker, every time |
 //! | stale leader | it goes on reading, sealing, publishing and confirming beside its successor, until a commit tells it |
 //! | ambiguous commit | the batch is applied and reported as failed, so it is committed again; or it is not applied at all |
-//! | duplicate message | dispatches, reports and heartbeats are put into the broker twice |
+//! | duplicate message | dispatches, reports, heartbeats and broadcasts arrive twice |
 //! | reordered message | where messages are ever late the broker has no order: any may be the next |
 //! | delayed message | it cannot be taken for up to half a minute, three leases |
 //! | lost message | a dispatch or report does not arrive, no confirm comes, and its sender sends it again; a heartbeat or a broadcast is gone for good |
@@ -21,7 +21,8 @@
 //! | lost, duplicate confirm | the dispatch arrived and is published again; the engine is told twice |
 //! | outage | the broker takes and gives nothing; all that is unacknowledged is delivered again; each worker finds it again at its own time |
 //! | frozen worker | it does nothing for up to 35 seconds; perhaps its messages go to others meanwhile; then it goes on where it was |
-//! | frozen leader | its clocks move by up to a minute in which it read nothing |
+//! | frozen leader | it does nothing for up to 35 seconds, in which everybody else goes on and nobody reads what they send; then it goes on where it was |
+//! | takeover | after four seconds of that a standby may take over; the frozen one comes back beside it, as a stale leader |
 //! | clock jump | the wall clock of the leader or of one worker moves by up to an hour, in either direction |
 //! | drain | a worker reports what has ended and hands the rest back |
 //! | user | cancels, pauses, resumes, throttles and re-prioritises |
@@ -33,6 +34,7 @@
 //! | BUDGET, from below | a task fails for good when all is spent and not before; a retry is not decided before its delay is over; a loss needs a task that had its turn; what was lost goes out alone |
 //! | LIMIT | open dispatches, after each commit that opens some; executions, when a task begins; no dispatch is executed twice where nothing excuses it |
 //! | BOUND | open dispatches per class, against the slots that there are, at each commit that opens some |
+//! | OUTBOX | each message that is published, against a row that was durable before |
 //! | INTENT | what a user was told is durable is in the rows, in each later leader, and in what is dispatched and ends |
 //! | ORDER | each task that begins, against what is durable then |
 //! | CONSERVE, COUNT | each run that ends; and an engine with nothing uncommitted, against the rows |
@@ -60,6 +62,7 @@ mod project;
 mod rng;
 mod seeds;
 mod spending;
+mod standstill;
 mod step;
 mod storm;
 mod traffic;

@@ -19,11 +19,14 @@ impl World {
     /// One step of somebody.
     pub(super) fn happen(&mut self) {
         self.open_broker_in_time();
-        if self.is_closed() && self.rng.permille(300) {
+        self.end_standstills_in_time();
+        if (self.is_closed() || self.leader_stands_still()) && self.rng.permille(300) {
             // Little else happens meanwhile.
             self.pass_time();
         }
         match self.rng.below(100) {
+            // These are up to the leader.
+            0..44 | 83..95 if self.leader_stands_still() => {}
             n if n < self.submits && self.runs_made < RUNS_MAX => self.submit(),
             0..12 => self.seal(),
             12..24 => self.commit(),
@@ -152,10 +155,7 @@ impl World {
                     self.ledger.check_abandoned(dispatches, &mut self.violations);
                 }
                 for at in 0..self.workers.len() {
-                    // Nobody waits for a confirm of a broadcast, and nobody keeps it for whoever is away.
-                    if !self.is_cut_off(at) && !self.befalls(Mishap::LostBroadcast, self.faults.loss * 3) {
-                        self.workers[at].inbox.push(control.clone());
-                    }
+                    self.tell(at, &control);
                 }
             }
             Effect::Finished { run, status } => {
@@ -165,6 +165,7 @@ impl World {
     }
 
     fn publish(&mut self, dispatch: Arc<Dispatch>) {
+        self.ledger.check_published(&dispatch, &mut self.violations);
         let arrived = !self.befalls(Mishap::LostDispatch, self.faults.loss);
         let epoch = self.leader.epoch;
         self.note(|| {
@@ -233,7 +234,7 @@ impl World {
         if self.is_frozen(at) {
             return;
         }
-        self.workers[at].obey(self.now.wall_us);
+        self.obey(at);
         let held = &self.workers[at].held;
         if held.is_empty() {
             return;
@@ -295,12 +296,7 @@ impl World {
                 && !self.befalls(Mishap::LostBeat, self.faults.loss)
             {
                 let heartbeat = self.workers[at].heartbeat();
-                // Two who believe that they lead take from the same queue.
-                let reader = match &mut self.stale {
-                    Some(stale) if self.rng.permille(500) => stale,
-                    _ => &mut self.leader,
-                };
-                reader.engine_mut().heartbeat(&heartbeat, self.now);
+                self.read_beat(heartbeat);
             }
         }
         self.echo_at_once();

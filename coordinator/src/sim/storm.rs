@@ -12,14 +12,18 @@ impl World {
     /// Everything that could go wrong now, each with its chance.
     pub(super) fn storm(&mut self) {
         // What is committed and not performed is the worst moment, so it is tried the most.
-        let owes = !self.leader.owed.is_empty();
+        let owes = !self.leader.owed.is_empty() && !self.leader_stands_still();
         if self.befalls(Mishap::LeaderCrash, self.faults.leader_crash * if owes { 3 } else { 1 }) {
-            self.crash_leader();
+            let survives = self.rng.permille(self.faults.stale_leader);
+            self.take_over(survives);
         }
-        if self.befalls(Mishap::LeaderFreeze, self.faults.leader_freeze) {
+        if self.happens(self.faults.leader_freeze) {
             self.freeze_leader();
         }
-        if self.stale.is_some() && self.rng.permille(200) {
+        if self.may_be_replaced() && self.befalls(Mishap::Takeover, self.faults.takeover) {
+            self.take_over(true);
+        }
+        if self.stale.as_ref().is_some_and(|stale| stale.standstill.is_none()) && self.rng.permille(200) {
             self.step_stale();
         }
         if self.happens(self.faults.outage) {
@@ -55,8 +59,8 @@ impl World {
         self.workers.push(worker);
     }
 
-    /// Another leader takes over from the ledger. The old one is gone, or does not know yet.
-    fn crash_leader(&mut self) {
+    /// Another leader takes over from the ledger. The old one is gone, or `survives` and does not know yet.
+    fn take_over(&mut self, survives: bool) {
         let old_epoch = self.leader.epoch;
         if self.leader.committing.is_some()
             && self.rng.permille(500)
@@ -73,7 +77,6 @@ impl World {
             self.note(|| format!("leader {old_epoch}: the commit happens, and nobody learns of it"));
         }
         let epoch = self.ledger.new_term();
-        let survives = self.rng.permille(self.faults.stale_leader);
         self.note(|| {
             let fate = if survives { "does not know that its term is over" } else { "crashes" };
             format!("leader {old_epoch} {fate}; leader {epoch} takes over")
@@ -131,14 +134,6 @@ impl World {
         for report in gone.unacknowledged() {
             self.broker.reports.put(self.now.mono_ms, report);
         }
-    }
-
-    /// The leader stands still; when it goes on, its clock has moved and nothing that came meanwhile was read.
-    fn freeze_leader(&mut self) {
-        let stood_ms = 5_000 + self.rng.below(60_000);
-        self.now.mono_ms += stood_ms;
-        self.now.wall_us += stood_ms as i64 * 1_000;
-        self.note(|| format!("the leader stood still for {stood_ms} ms"));
     }
 
     pub(super) fn crash_worker(&mut self, at: usize) {

@@ -1,7 +1,7 @@
 //! What goes through the broker besides dispatches: reports, heartbeats, and the echoes by which a leader knows that it
 //! can hear.
 
-use backstitch_proto::message::Report;
+use backstitch_proto::message::{Control, Heartbeat, Report};
 
 use super::broker::{Bag, Beat, SimBroker};
 use super::happened::Mishap;
@@ -29,6 +29,9 @@ impl World {
                 self.broker.reports.put(self.now.mono_ms, report.clone());
             }
             self.broker.reports.put(due_ms, report);
+            if self.leader_stands_still() {
+                self.count(Mishap::UnreadReport);
+            }
         }
         !unknown
     }
@@ -51,20 +54,59 @@ impl World {
         self.workers[at].hand_over(|| rng.permille(300));
     }
 
+    /// A broadcast goes to one worker. Nobody waits for a confirm of it, and nobody keeps it for whoever is away.
+    pub(super) fn tell(&mut self, at: usize, control: &Control) {
+        if self.is_cut_off(at) || self.befalls(Mishap::LostBroadcast, self.faults.loss * 3) {
+            return;
+        }
+        let due_ms = self.arrival_of_ms(Mishap::LateBroadcast);
+        if self.befalls(Mishap::DuplicateBroadcast, self.faults.duplicate) {
+            let due_ms = self.arrival_of_ms(Mishap::LateBroadcast);
+            self.workers[at].inbox.put(due_ms, control.clone());
+        }
+        self.workers[at].inbox.put(due_ms, control.clone());
+    }
+
+    /// A worker does what it was told, as far as that has arrived.
+    pub(super) fn obey(&mut self, at: usize) {
+        let Self { workers, rng, now, faults, .. } = self;
+        let worker = &mut workers[at];
+        while let Some(control) = worker.inbox.take(rng, faults.delay, now.mono_ms) {
+            worker.obey(control, now.wall_us);
+        }
+    }
+
+    /// A heartbeat that is read as soon as it is sent, if anybody reads.
+    pub(super) fn read_beat(&mut self, heartbeat: Heartbeat) {
+        // Two who believe that they lead take from the same queue.
+        let reader = match &mut self.stale {
+            Some(stale) if stale.standstill.is_none() && self.rng.permille(500) => stale,
+            _ => &mut self.leader,
+        };
+        if reader.standstill.is_none() {
+            return reader.engine_mut().heartbeat(&heartbeat, self.now);
+        }
+        self.count(Mishap::UnreadBeat);
+        self.broker.heartbeats.put(self.now.mono_ms, Beat::Worker(heartbeat));
+    }
+
     /// A message of one kind, if the broker gives one: in their order, where none is ever late.
     pub(super) fn take<M>(&mut self, kind: impl FnOnce(&mut SimBroker) -> &mut Bag<M>) -> Option<M> {
         if self.is_closed() {
             return None;
         }
-        let bag = kind(&mut self.broker);
-        match self.faults.delay {
-            0 => bag.take_first(self.now.mono_ms),
-            _ => bag.take(&mut self.rng, self.now.mono_ms),
-        }
+        kind(&mut self.broker).take(&mut self.rng, self.faults.delay, self.now.mono_ms)
     }
 
     pub(super) fn take_heartbeat(&mut self) {
         if let Some(beat) = self.take(|broker| &mut broker.heartbeats) {
+            self.take_beat(&beat);
+        }
+    }
+
+    /// All that wait; where there is no order, up to any of them.
+    pub(super) fn take_heartbeats(&mut self) {
+        while let Some(beat) = self.take(|broker| &mut broker.heartbeats) {
             self.take_beat(&beat);
         }
     }
@@ -90,7 +132,8 @@ impl World {
 
     /// The leader sends an echo through the queue of heartbeats.
     pub(super) fn send_echo(&mut self) {
-        if !self.listens || self.is_closed() || self.befalls(Mishap::LostBeat, self.faults.loss) {
+        let speaks = self.listens && !self.is_closed() && !self.leader_stands_still();
+        if !speaks || self.befalls(Mishap::LostBeat, self.faults.loss) {
             return;
         }
         let echo = Beat::Echo { epoch: self.leader.epoch, sent_ms: self.now.mono_ms };
@@ -103,13 +146,12 @@ impl World {
 
     /// An echo that comes back at once, behind the heartbeats that were sent before it.
     pub(super) fn echo_at_once(&mut self) {
-        if self.is_closed() || self.befalls(Mishap::LostBeat, self.faults.loss) {
+        let hears = !self.is_closed() && !self.leader_stands_still();
+        if !hears || self.befalls(Mishap::LostBeat, self.faults.loss) {
             return;
         }
-        while self.faults.delay == 0
-            && let Some(beat) = self.take(|broker| &mut broker.heartbeats)
-        {
-            self.take_beat(&beat);
+        if self.faults.delay == 0 {
+            self.take_heartbeats();
         }
         self.hear_itself(self.now.mono_ms);
     }

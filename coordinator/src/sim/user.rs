@@ -143,7 +143,7 @@ impl World {
     /// A user does what comes to mind.
     pub(super) fn whim(&mut self) {
         let live = self.live_runs();
-        if live.is_empty() {
+        if live.is_empty() || self.leader_stands_still() {
             return;
         }
         let run = live[self.rng.index(live.len())];
@@ -163,6 +163,9 @@ impl World {
 
     /// A user cancels a run of which a task hangs, if there is one.
     pub(super) fn give_up(&mut self) {
+        if self.leader_stands_still() {
+            return;
+        }
         let Some(run) = self.hanging_run() else { return };
         // It may have ended, or its submission was lost with a leader.
         if self.ask(run, Request::Cancel).is_ok() {

@@ -17,7 +17,7 @@ use backstitch_proto::message::{
 };
 use uuid::Uuid;
 
-use super::broker::Delivery;
+use super::broker::{Bag, Delivery};
 use super::project::Behaviour;
 use super::witness::End;
 
@@ -61,7 +61,8 @@ pub(super) struct SimWorker {
     task_us: i64,
     /// Its wall clock is ahead by this much.
     pub(super) ahead_us: i64,
-    pub(super) inbox: Vec<Control>,
+    /// Broadcasts on their way to it.
+    pub(super) inbox: Bag<Control>,
 }
 
 /// What one step of a worker led to.
@@ -105,7 +106,7 @@ impl SimWorker {
             cut_until_ms: 0,
             task_us,
             ahead_us: 0,
-            inbox: Vec::new(),
+            inbox: Bag::default(),
         }
     }
 
@@ -273,20 +274,18 @@ impl SimWorker {
         }
     }
 
-    pub(super) fn obey(&mut self, wall_us: i64) {
-        for control in std::mem::take(&mut self.inbox) {
-            match control {
-                Control::Announce { .. } => {}
-                Control::CancelRun { run } => {
-                    self.cancelled.insert(run, wall_us + self.ahead_us);
-                    let of_run = self.held.values_mut().filter(|held| held.dispatch.run == run);
-                    of_run.for_each(|held| held.stopped = true);
-                }
-                Control::Abandon { dispatches } => {
-                    for id in dispatches {
-                        if self.held.remove(&id).is_some() {
-                            self.settled.insert(id);
-                        }
+    pub(super) fn obey(&mut self, control: Control, wall_us: i64) {
+        match control {
+            Control::Announce { .. } => {}
+            Control::CancelRun { run } => {
+                self.cancelled.insert(run, wall_us + self.ahead_us);
+                let of_run = self.held.values_mut().filter(|held| held.dispatch.run == run);
+                of_run.for_each(|held| held.stopped = true);
+            }
+            Control::Abandon { dispatches } => {
+                for id in dispatches {
+                    if self.held.remove(&id).is_some() {
+                        self.settled.insert(id);
                     }
                 }
             }
@@ -340,9 +339,11 @@ impl SimWorker {
         Report { worker: self.id(), dispatches }
     }
 
-    /// The broker closes its connection: what is unacknowledged goes to others, while the worker still has it.
+    /// The broker closes its connection: what is unacknowledged goes to others, while the worker still has it. Its queue
+    /// of broadcasts goes with the connection.
     pub(super) fn lose_deliveries(&mut self) -> Vec<Delivery> {
         let mut lost = Vec::new();
+        self.inbox = Bag::default();
         for held in self.held.values_mut() {
             for _ in 0..std::mem::take(&mut held.unacknowledged) {
                 lost.push(Delivery { dispatch: Arc::clone(&held.dispatch), redelivered: true });

@@ -172,6 +172,8 @@ impl World {
         self.calm = true;
         self.retire_stale();
         self.broker.hurry();
+        self.workers.iter_mut().for_each(|worker| worker.inbox.hurry());
+        self.end_standstills_in_time();
         // Nobody resumes a paused run but its user.
         for run in self.live_runs() {
             let resumed = self.ask(run, Request::Pause(false));
@@ -244,7 +246,12 @@ impl World {
 
     /// When a message that is sent now arrives.
     pub(super) fn arrival_ms(&mut self) -> u64 {
-        match self.befalls(Mishap::LateMessage, self.faults.delay) {
+        self.arrival_of_ms(Mishap::LateMessage)
+    }
+
+    /// The same, of messages whose lateness is counted by themselves.
+    pub(super) fn arrival_of_ms(&mut self, late: Mishap) -> u64 {
+        match self.befalls(late, self.faults.delay) {
             true => self.now.mono_ms + self.rng.below(30_000),
             false => self.now.mono_ms,
         }
