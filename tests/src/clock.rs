@@ -46,6 +46,15 @@ impl WallClock {
         ]
     }
 
+    /// How far ahead of the right time it was set, seconds.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn ahead_s(&self) -> Result<i64> {
+        let offset = std::fs::read_to_string(self.offset.path()).context("reading a clock")?;
+        offset.trim().parse().context("reading a clock")
+    }
+
     /// Sets it to so many seconds ahead of the right time. The process sees it within a second or two.
     ///
     /// # Errors

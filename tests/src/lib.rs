@@ -7,6 +7,7 @@
 //! - [`clock`]: the wall clock of one process; [`disk`]: a disk that is full; [`loss`]: packets that do not arrive.
 //! - [`stranger`]: somebody at the broker who is none of ours; [`message`]: what tests send and take.
 //! - [`verify`]: `backstitch verify`, which has to look at everything.
+//! - [`port`]: ports for programs that want to be told theirs.
 //! - [`wait`]: waiting for something to become true, with a deadline. Nothing here sleeps and hopes.
 //!
 //! Tests that only need *a* server use the one that `tests/run` started for all of them ([`shared`]); they keep out of
@@ -19,7 +20,7 @@ pub mod cluster;
 pub mod disk;
 pub mod loss;
 pub mod message;
-mod port;
+pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod rabbitmq;

@@ -22,7 +22,10 @@ const TRIES: usize = 1_000;
 static TAKEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
 
 /// `N` ports that nobody listens on, all different.
-pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
+///
+/// # Errors
+/// When none is free.
+pub fn free<const N: usize>() -> Result<[u16; N]> {
     let mut ports = [0; N];
     for port in &mut ports {
         *port = (0..TRIES).find_map(|_| take(rand::rng().random_range(PORTS))).context("no port is free")?;

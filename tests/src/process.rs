@@ -98,15 +98,29 @@ impl Process {
         self.output.lock().unwrap_or_else(PoisonError::into_inner).lines.join("\n")
     }
 
-    /// Waits for a line that contains `text`, and gives it.
+    /// Lines that it printed so far: a place to read on from.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).lines.len()
+    }
+
+    /// Waits for a line that contains `text`, and gives it. One that it has printed already counts.
     ///
     /// # Errors
     /// When none comes, or the program ends without it; the output is part of the error.
     pub async fn line(&self, text: &str, patience: Duration) -> Result<String> {
+        self.line_after(0, text, patience).await
+    }
+
+    /// As [`line`](Self::line), of what comes after the first [`lines`](Self::lines) of it.
+    ///
+    /// # Errors
+    /// As for [`line`](Self::line).
+    pub async fn line_after(&self, lines: usize, text: &str, patience: Duration) -> Result<String> {
         let what = format!("{text:?} from {}", self.name);
         let found = wait_for(&what, patience, async || {
             let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-            match output.lines.iter().find(|line| line.contains(text)) {
+            match output.lines.iter().skip(lines).find(|line| line.contains(text)) {
                 Some(line) => Some(Ok(line.clone())),
                 None if output.open_streams == 0 => Some(Err(anyhow::anyhow!("it ended without {what}"))),
                 None => None,

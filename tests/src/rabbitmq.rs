@@ -132,6 +132,20 @@ impl RabbitMq {
         greets(self.port).await
     }
 
+    /// Connections of clients to this node, and to no other of its cluster.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn clients(&self) -> Result<usize> {
+        let count = self.ctl(["eval", "length(rabbit_networking:connections_local())."]).await?;
+        count.trim().parse().with_context(|| format!("no number of connections: {count}"))
+    }
+
+    /// Whether `name` is what Erlang calls this node.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        files::name(self.port) == name
+    }
+
     /// Starts the node again, after [`stop`](Self::stop) or [`kill`](Self::kill), on the same port and data.
     ///
     /// # Errors

@@ -48,6 +48,15 @@ async fn a_line_that_never_comes_is_an_error_that_shows_the_output() -> Result<(
 }
 
 #[tokio::test]
+async fn a_line_from_before_a_mark_does_not_count_after_it() -> Result<()> {
+    let process = Process::spawn("repeater", shell("echo tick 1; echo tick 2; echo end"))?;
+    process.line("end", SOON).await?;
+    assert_eq!((process.lines(), process.line_after(1, "tick", SOON).await?), (3, "tick 2".to_owned()));
+    assert!(process.line_after(2, "tick", SOON).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
 async fn dropping_a_process_ends_its_children() -> Result<()> {
     let process = Process::spawn("parent", shell("sleep 1000 & echo child $!; wait"))?;
     let line = process.line("child", SOON).await?;

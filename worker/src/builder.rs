@@ -1,5 +1,6 @@
 //! How a worker is put together.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ impl WorkerBuilder {
     /// When the worker cannot start: senseless options, no project folder, no broker or one that refuses it. A
     /// broker that is not there yet is waited for.
     pub async fn run_until(self, shutdown: CancellationToken) -> Result<(), WorkerError> {
-        let Self { options, broker, registry } = self;
+        let Self { mut options, broker, registry } = self;
         let broker = broker.ok_or(WorkerError::NoBroker)?;
         if options.slots == 0 {
             return Err(WorkerError::Options("a worker needs at least one slot".to_owned()));
@@ -86,6 +87,8 @@ impl WorkerBuilder {
             let problem = "a queue of the worker has no name: leave it out, or name it";
             return Err(WorkerError::Options(problem.to_owned()));
         }
+        let mut named = HashSet::new();
+        options.queues.retain(|queue| named.insert(queue.clone()));
         let folder = options.project_dir.clone();
         let project_dir = tokio::fs::canonicalize(&folder)
             .await

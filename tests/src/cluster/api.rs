@@ -37,13 +37,12 @@ pub async fn ask_text(method: &str, url: &str, body: Option<&Value>) -> Result<S
     Ok(text)
 }
 
-/// The sum of a metric over its labels, in Prometheus' text form. One that is not there is 0: its counter has not
-/// been touched.
-#[must_use]
-pub fn metric(text: &str, name: &str) -> f64 {
+/// The sum of a metric over its labels, in Prometheus' text form; absent if no line has it. Whoever leads exports a
+/// counter of which nothing was counted as 0, so one that is absent has another name, or nobody has led here.
+pub(super) fn metric(text: &str, name: &str) -> Option<f64> {
     let value = |line: &str| {
         let rest = line.strip_prefix(name)?;
         rest.starts_with(['{', ' ']).then(|| line.rsplit(' ').next()?.parse::<f64>().ok())?
     };
-    text.lines().filter_map(value).sum()
+    text.lines().filter_map(value).reduce(|sum, value| sum + value)
 }

@@ -11,6 +11,9 @@ use super::{Cluster, Execution, PATIENCE};
 use crate::verify::verify;
 use crate::wait::{SOON, must_become, wait_for};
 
+/// The metric of workers that were given up because they were silent for too long.
+pub const WORKERS_LOST: &str = "backstitch_workers_lost_total";
+
 impl Cluster {
     /// Heals everything, waits for the run, and audits: all of its tasks succeeded.
     ///
@@ -49,6 +52,20 @@ impl Cluster {
         let outcomes = self.outcomes().await?;
         let succeeded = outcomes.get("succeeded").copied().unwrap_or_default().unsigned_abs();
         ensure!(outcomes.len() == 1 && succeeded == self.project.tasks, "not one success each: {outcomes:?}");
+        Ok(())
+    }
+
+    /// No worker was taken for dead by a coordinator that runs now.
+    ///
+    /// # Errors
+    /// When one was, or nobody says.
+    pub async fn no_worker_was_lost(&self) -> Result<()> {
+        // A leader says so within a second of its first.
+        let counted = wait_for("the number of workers that were given up", SOON, async || {
+            self.metric(WORKERS_LOST).await
+        });
+        let lost = counted.await?;
+        ensure!(lost == 0.0, "{lost} workers that lived were given up");
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What really ran, as the tasks themselves say: the witness beside the ledger.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -114,6 +114,15 @@ impl Journal {
         again.map(|line| line.at_s).collect()
     }
 
+    /// How long it took from the first begin until so many executions had come to their end, seconds; absent while
+    /// fewer have.
+    #[must_use]
+    pub fn until_ends_s(&self, ends: usize) -> Option<f64> {
+        let first = self.begins().next()?;
+        let last = self.0.iter().filter(|line| line.event == Event::End).nth(ends.checked_sub(1)?)?;
+        Some(last.at_s - first.at_s)
+    }
+
     /// The time by which tasks write: since the machine was started, seconds.
     ///
     /// # Errors
@@ -123,32 +132,41 @@ impl Journal {
         uptime.split(' ').next().context("a number of seconds")?.parse().context("a number of seconds")
     }
 
-    /// The most executions that ran at the same instant, of those that `count`. One that is killed with its worker
-    /// leaves no end, so a test that kills workers leaves such executions out.
+    /// The most executions that ran at the same instant, of those that `count`; a dispatch that two workers execute at
+    /// once is two of them. One that is killed with its worker leaves no end, so a test that kills workers leaves such
+    /// executions out.
     #[must_use]
     pub fn most_at_once(&self, count: impl Fn(&Execution) -> bool) -> usize {
-        let (mut running, mut most) = (BTreeSet::new(), 0);
+        let (mut running, mut at_once, mut most) = (BTreeMap::new(), 0_usize, 0);
         for line in self.0.iter().filter(|line| count(&line.execution)) {
+            let copies = running.entry(&line.execution).or_insert(0_usize);
             match line.event {
-                Event::Begin => running.insert(&line.execution),
-                Event::End | Event::Stop => running.remove(&line.execution),
-            };
-            most = most.max(running.len());
+                Event::Begin => (*copies, at_once) = (*copies + 1, at_once + 1),
+                // The rest began before the first line that is looked at.
+                Event::End | Event::Stop if *copies > 0 => (*copies, at_once) = (*copies - 1, at_once - 1),
+                Event::End | Event::Stop => {}
+            }
+            most = most.max(at_once);
         }
         most
     }
 
-    /// Without what was executed once more after it had come to its end: a copy of a dispatch that came late, when its
-    /// outcome may have been recorded and its place in a pool may have been another's.
+    /// Without what was executed of a copy of a dispatch, beside it or after it: an execution is what there is from its
+    /// first begin to its first end. After that its outcome may have been recorded, and its place in a pool may have
+    /// been another's.
     #[must_use]
-    pub fn without_repetitions(mut self) -> Self {
-        let mut ended = BTreeSet::new();
-        self.0.retain(|line| {
-            let repeats = ended.contains(&line.execution);
-            if line.event == Event::End {
-                ended.insert(line.execution.clone());
+    pub fn without_copies(mut self) -> Self {
+        let (mut running, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        self.0.retain(|Line { event, execution, .. }| {
+            if ended.contains(execution) {
+                return false;
             }
-            !repeats
+            match event {
+                Event::Begin => return running.insert(execution.clone()),
+                Event::Stop => _ = running.remove(execution),
+                Event::End => _ = ended.insert(execution.clone()),
+            }
+            true
         });
         self
     }
@@ -217,17 +235,33 @@ mod tests {
         assert_eq!(journal.most_at_once(|_| true), 2);
         assert_eq!(journal.most_at_once(|(asset, _, _)| asset == "b"), 1);
         assert_eq!((journal.begun(), journal.begun_of("a"), journal.ended().len()), (3, 2, 1));
+        assert_eq!((journal.until_ends_s(1), journal.until_ends_s(2)), (Some(2.0), None));
         assert_eq!(journal.before("b").map(|before| before.begun()), Some(2));
         Ok(())
     }
 
     #[test]
-    fn a_late_copy_of_an_execution_is_a_repetition_and_one_beside_it_is_not() -> Result<()> {
+    fn copies_of_an_execution_count_at_once_unless_they_are_left_out() -> Result<()> {
         let journal =
             journal("begin a x 1 1 r|begin a x 1 1 r|end a x 1 1 r|begin a y 1 2 r|begin a x 1 1 r")?;
-        assert_eq!(journal.most_at_once(|_| true), 2);
-        let journal = journal.without_repetitions();
-        assert_eq!((journal.begun(), journal.most_at_once(|_| true)), (3, 1));
+        assert_eq!(journal.most_at_once(|_| true), 3);
+        let journal = journal.without_copies();
+        assert_eq!((journal.begun(), journal.most_at_once(|_| true)), (2, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn an_execution_that_was_stopped_may_begin_again_and_is_no_copy() -> Result<()> {
+        let journal = journal("begin a x 1 1 r|stopped a x 1 1 r|begin a x 1 1 r|end a x 1 1 r")?;
+        assert_eq!(journal.most_at_once(|_| true), 1);
+        assert_eq!(journal.without_copies().begun(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn an_end_whose_begin_is_not_looked_at_takes_nothing_away() -> Result<()> {
+        let journal = journal("begin a x 1 1 r|begin a y 1 2 r|end a x 1 1 r|begin a z 1 3 r")?;
+        assert_eq!(journal.after(1).most_at_once(|_| true), 2);
         Ok(())
     }
 

@@ -26,10 +26,11 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 
-pub use api::{ask, ask_text, metric};
+pub use api::{ask, ask_text};
+pub use audit::WORKERS_LOST;
 pub use journal::{Execution, Journal};
 pub use project::{Project, key};
-pub use queues::Depth;
+pub use queues::{Depth, until_no_message_of_work};
 pub use servers::{Broker, Database};
 
 use crate::clock::WallClock;
@@ -38,6 +39,7 @@ use crate::process::{Process, backstitch};
 use crate::rabbitmq::RabbitMq;
 use crate::relay::Relay;
 use crate::wait::{must_become, wait_for};
+use api::metric;
 use servers::{BrokerPlace, DatabasePlace};
 
 /// Long enough for any run of these tests on a loaded machine with two processors, with leases in between. A task that is
@@ -90,6 +92,14 @@ pub struct Coordinator {
     pub to_ledger: Relay,
     /// Its wall clock, where each has its own.
     pub clock: Option<WallClock>,
+}
+
+impl Coordinator {
+    /// Whether it answers as the leader.
+    pub async fn leads(&self) -> bool {
+        let said = ask("GET", &format!("{}/readyz", self.url), None).await;
+        said.is_ok_and(|said| said["role"] == "leader")
+    }
 }
 
 /// A worker process.
@@ -358,6 +368,22 @@ impl Cluster {
         .await
     }
 
+    /// Waits until a coordinator answers as the leader: its place among them.
+    ///
+    /// # Errors
+    /// When none does.
+    pub async fn until_one_leads(&self) -> Result<usize> {
+        wait_for("a coordinator to lead", PATIENCE, async || {
+            for (place, coordinator) in self.coordinators.iter().enumerate() {
+                if coordinator.leads().await {
+                    return Some(place);
+                }
+            }
+            None
+        })
+        .await
+    }
+
     /// Waits until so many workers are known to whoever leads.
     ///
     /// # Errors
@@ -370,12 +396,14 @@ impl Cluster {
         .await
     }
 
-    /// The sum of a metric over all coordinators that answer; absent while none does.
+    /// The sum of a metric over all coordinators that answer; absent while none of them exports it.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let mut sum = None;
         for coordinator in &self.coordinators {
-            if let Ok(text) = ask_text("GET", &format!("{}/metrics", coordinator.url), None).await {
-                *sum.get_or_insert(0.0) += metric(&text, name);
+            if let Ok(text) = ask_text("GET", &format!("{}/metrics", coordinator.url), None).await
+                && let Some(value) = metric(&text, name)
+            {
+                *sum.get_or_insert(0.0) += value;
             }
         }
         sum

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use backstitch_proto::message::{REPORT_QUEUE, task_queue};
 
 use super::{Cluster, PATIENCE};
+use crate::rabbitmq::RabbitMq;
 use crate::wait::{must_become, wait_for};
 
 /// Messages of a queue.
@@ -36,6 +37,17 @@ impl Cluster {
         depth.with_context(|| format!("{queue} has no leader"))
     }
 
+    /// The number of the private broker node that leads `queue`: all that is done to the queue goes through it.
+    ///
+    /// # Errors
+    /// When no node leads it now.
+    pub async fn node_that_leads(&self, queue: &str) -> Result<usize> {
+        let said = self.broker.eval(|host| leader_question(host, queue)).await?;
+        let name = said.trim().trim_matches('\'');
+        let node = self.broker.nodes.iter().position(|node| node.is_called(name));
+        node.with_context(|| format!("no node of ours leads {queue}: {said}"))
+    }
+
     /// Waits until the messages of `queue` are as wanted.
     ///
     /// # Errors
@@ -51,16 +63,7 @@ impl Cluster {
 
     /// Waits until the queues of tasks and reports hold nothing. Dead letters stay where they are.
     pub(super) async fn until_no_message_of_work(&self) -> Result<()> {
-        let mut last = None;
-        let empty = must_become("the queues are not empty", PATIENCE, async || {
-            last = Some(self.depths().await);
-            let depths = last.as_ref()?.as_ref().ok()?;
-            let mut of_work = depths.iter().filter(|(name, _)| is_of_work(name));
-            let is_empty = of_work.all(|(_, depth)| depth.is_some_and(|depth| depth.total() == 0));
-            // An answer without it is not of our queues.
-            (depths.contains_key(REPORT_QUEUE) && is_empty).then_some(())
-        });
-        empty.await.with_context(|| format!("the last that was seen of them: {last:?}"))
+        until_empty(async || self.depths().await).await
     }
 
     /// Every quorum queue. One that has no leader, as for a while after its node was killed, has no depth.
@@ -69,8 +72,38 @@ impl Cluster {
     }
 }
 
+/// As every audit of a [`Cluster`] does, for a test that has a node and no cluster: waits until its queues of tasks and
+/// reports hold nothing.
+///
+/// # Errors
+/// When they still hold something.
+pub async fn until_no_message_of_work(node: &RabbitMq) -> Result<()> {
+    until_empty(async || parse(&node.ctl(["eval", &question("/")]).await?)).await
+}
+
+async fn until_empty(depths: impl AsyncFn() -> Result<BTreeMap<String, Option<Depth>>>) -> Result<()> {
+    let mut last = None;
+    let empty = must_become("the queues are not empty", PATIENCE, async || {
+        last = Some(depths().await);
+        let depths = last.as_ref()?.as_ref().ok()?;
+        let mut of_work = depths.iter().filter(|(name, _)| is_of_work(name));
+        let is_empty = of_work.all(|(_, depth)| depth.is_some_and(|depth| depth.total() == 0));
+        // An answer without it is not of our queues.
+        (depths.contains_key(REPORT_QUEUE) && is_empty).then_some(())
+    });
+    empty.await.with_context(|| format!("the last that was seen of them: {last:?}"))
+}
+
 fn is_of_work(queue: &str) -> bool {
     queue == REPORT_QUEUE || (queue.starts_with(&task_queue("")) && !queue.contains(".dead"))
+}
+
+/// What gives the Erlang name of the node that leads a quorum queue of this virtual host.
+fn leader_question(host: &str, queue: &str) -> String {
+    format!(
+        "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{queue}\">>)), \
+         {{ok, _, {{_, Node}}}} = ra:members(amqqueue:get_pid(Q)), Node."
+    )
 }
 
 /// What gives name, ready and unacknowledged messages of every quorum queue of this virtual host.

@@ -8,8 +8,8 @@ use crate::world::PATIENCE;
 
 #[tokio::test]
 async fn somebody_leads_again_soon_after_a_ledger_that_lost_its_power_is_back() -> Result<()> {
-    let shape = Shape { coordinators: 2, workers: 0, ..Shape::default() };
-    let cluster = Cluster::start(Project::gated(1)?, shape).await?;
+    let shape = Shape { coordinators: 2, workers: 1, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(1)?, shape).await?;
     let [leader, standby] = &cluster.coordinators[..] else { anyhow::bail!("there are two") };
     let before = leader.to_ledger.accepted();
     for coordinator in [leader, standby] {
@@ -24,7 +24,8 @@ async fn somebody_leads_again_soon_after_a_ledger_that_lost_its_power_is_back() 
     for coordinator in [leader, standby] {
         coordinator.to_ledger.strand(0..coordinator.to_ledger.accepted());
     }
-    wait_for("somebody to lead", PATIENCE, async || cluster.leader_says("GET", "/api/workers", None).await)
-        .await
-        .map(drop)
+    cluster.until_one_leads().await?;
+    let run = cluster.submit().await?;
+    cluster.project.open_gate()?;
+    cluster.finish(&run).await
 }

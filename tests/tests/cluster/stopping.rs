@@ -79,7 +79,10 @@ async fn a_coordinator_that_takes_over_without_a_broker_stops_at_once() -> Resul
     standby.to_broker.silence();
     leader.process.kill().await?;
     standby.process.line("leading", PATIENCE).await?;
-    stops(&mut standby.process, AT_ONCE).await
+    stops(&mut standby.process, AT_ONCE).await?;
+    cluster.coordinators.clear();
+    cluster.add_coordinator().await?;
+    cluster.audit().await
 }
 
 #[tokio::test]

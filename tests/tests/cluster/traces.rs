@@ -1,9 +1,8 @@
 //! One trace follows a task from submit through RabbitMQ to a worker and back to the commit, and a real OTLP receiver
 //! has it.
 
-use std::net::TcpListener;
-
 use anyhow::{Context, Result, ensure};
+use backstitch_tests::port;
 use backstitch_tests::process::Process;
 use backstitch_tests::wait::wait_for;
 use serde_json::Value;
@@ -22,10 +21,6 @@ fn receiver(port: u16, grpc_port: u16) -> Result<Command> {
     command.arg(variable("BACKSTITCH_TEST_OTLP_RECEIVER")?);
     command.args(["--port", &port.to_string(), "--grpc-port", &grpc_port.to_string()]);
     Ok(command)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// All traces that the receiver has.
@@ -54,7 +49,7 @@ fn spans_of_the_run(traces: &[Value]) -> Vec<(String, String, String)> {
 
 #[tokio::test]
 async fn one_trace_follows_a_task_from_submit_to_commit_across_the_broker() -> Result<()> {
-    let (port, grpc_port) = (free_port()?, free_port()?);
+    let [port, grpc_port] = port::free()?;
     let receiver = Process::spawn("otlp", receiver(port, grpc_port)?)?;
     receiver.line("Listening", PATIENCE).await?;
     let world = World::start_traced(1, &format!("http://127.0.0.1:{port}")).await?;

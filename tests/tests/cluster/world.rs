@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use backstitch_tests::cluster::until_no_message_of_work;
 use backstitch_tests::postgres::Postgres;
 use backstitch_tests::process::{Process, backstitch};
 use backstitch_tests::rabbitmq::RabbitMq;
 use backstitch_tests::verify::verify;
 use backstitch_tests::wait::{must_become, wait_for};
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -230,8 +232,10 @@ impl World {
         Ok(())
     }
 
-    /// The ledger holds exactly what the raw files say, and no invariant is violated.
+    /// The ledger holds exactly what the raw files say, each task has succeeded once, nothing is on its way, and no
+    /// invariant is violated.
     pub(crate) async fn audit(&self) -> Result<()> {
+        until_no_message_of_work(&self.rabbitmq).await?;
         for (asset, count) in expected::MATERIALIZATIONS {
             let listed = self.materializations(asset).await?;
             let found = listed.as_array().map_or(0, Vec::len);
@@ -239,7 +243,19 @@ impl World {
         }
         expected::check_readings(&self.materializations("readings").await?)?;
         expected::check_months(&self.materializations("monthly_report").await?)?;
+        self.each_succeeded_once().await?;
         self.verify().await
+    }
+
+    /// What the ledger has of each task is one success, and no attempt but those that were lost with a worker.
+    async fn each_succeeded_once(&self) -> Result<()> {
+        let mut session = PgConnection::connect(&self.postgres.url()).await?;
+        let attempts: Vec<(String, i64)> =
+            sqlx::query_as("SELECT outcome, COUNT(*) FROM attempts WHERE outcome <> 'lost' GROUP BY outcome")
+                .fetch_all(&mut session)
+                .await?;
+        ensure!(attempts == [("succeeded".to_owned(), expected::TASKS.cast_signed())], "{attempts:?}");
+        Ok(())
     }
 
     /// No invariant is violated in the ledger, in the leader or at the broker.

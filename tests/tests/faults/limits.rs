@@ -7,34 +7,37 @@ use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
 use backstitch_tests::wait::{pass, wait_for};
 use serde_json::json;
 
-/// F21. Two coordinators, and the one that leads is killed or frozen again and again. The journal of the tasks
-/// themselves is the witness.
+/// F21. Five hundred slots and a pool of three, under two coordinators of which the one that leads is killed or frozen
+/// again and again. The journal of the tasks themselves is the witness.
 #[tokio::test]
 async fn a_pool_is_never_exceeded_while_coordinators_come_and_go() -> Result<()> {
     const LIMIT: usize = 3;
     let assets =
         "  a: {partitions: slices, pool: p, command: [sh, task.sh, sleep, \"0.1\"]}\npools: {p: 3}\n";
-    let shape = Shape { coordinators: 2, workers: 4, slots: 4, ..Shape::default() };
+    let shape = Shape { coordinators: 2, workers: 50, slots: 10, ..Shape::default() };
     let mut cluster = Cluster::start(Project::new(200, 1, assets)?, shape).await?;
     let run = cluster.submit().await?;
     for (succeeded, freeze) in [(20, false), (60, true), (100, false), (140, true)] {
         cluster.until_succeeded(&run, succeeded).await?;
-        let mut leader = cluster.coordinators.remove(0);
+        let leading = cluster.until_one_leads().await?;
+        let mut leader = cluster.coordinators.remove(leading);
+        // Either may have led before.
+        let (led, stood_by) = (leader.process.lines(), cluster.coordinators[0].process.lines());
         if freeze {
             leader.process.freeze()?;
         } else {
             leader.process.kill().await?;
         }
-        cluster.coordinators[0].process.line("leading", PATIENCE).await?;
+        cluster.coordinators[0].process.line_after(stood_by, "leading", PATIENCE).await?;
         if freeze {
             leader.process.thaw()?;
-            leader.process.line("back to standby", PATIENCE).await?;
+            leader.process.line_after(led, "back to standby", PATIENCE).await?;
             cluster.coordinators.push(leader);
         } else {
             cluster.add_coordinator().await?;
         }
     }
-    cluster.finish(&run).await?;
+    cluster.finish_each_once(&run).await?;
     let most = cluster.project.journal()?.most_at_once(|_| true);
     ensure!(most <= LIMIT, "{most} tasks of a pool of {LIMIT} ran at the same instant");
     ensure!(most == LIMIT, "only {most} of {LIMIT} slots of the pool were ever used");

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use backstitch_proto::message::{REPORT_QUEUE, task_queue};
-use backstitch_tests::cluster::{Cluster, Depth, Journal, PATIENCE, Project, Shape};
+use backstitch_tests::cluster::{Cluster, Depth, Journal, PATIENCE, Project, Shape, WORKERS_LOST};
 use backstitch_tests::relay::Side;
 use backstitch_tests::wait::{pass, wait_for};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 /// After how long a worker that is silent is given up (`coordinator/src/engine/mod.rs`), seconds.
@@ -28,10 +28,7 @@ async fn workers_killed_at_every_step_lose_nothing_and_make_no_task_fail() -> Re
     ensure!(!outcomes.contains_key("failed"), "a killed worker made tasks fail: {outcomes:?}");
     let begun = cluster.project.journal()?.begun() as u64;
     ensure!(begun > cluster.project.tasks, "those that were killed were doing nothing");
-    ensure!(
-        cluster.metric("backstitch_workers_lost_total").await.is_some_and(|lost| lost >= 1.0),
-        "nobody was missed"
-    );
+    ensure!(cluster.metric(WORKERS_LOST).await.is_some_and(|lost| lost >= 1.0), "nobody was missed");
     Ok(())
 }
 
@@ -137,7 +134,7 @@ async fn a_worker_that_dies_between_effect_and_report_leaves_its_tasks_to_run_ag
     Ok(())
 }
 
-/// F2. A coordinator dies at each step of a dispatch: decided, published, confirmed, recorded, acknowledged.
+/// F2. A coordinator dies at each step of a dispatch: decided, published, confirmed, reported, recorded, acknowledged.
 #[tokio::test]
 async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Result<()> {
     let shape = Shape { coordinators: 2, ..Shape::default() };
@@ -173,12 +170,24 @@ async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Re
     replace_leader(&mut cluster).await?;
     let_end(&cluster, &run).await?;
 
-    // Results are committed, and not one of their reports is acknowledged.
+    // Reports are taken, and what they tell is not committed.
     let run = cluster.submit().await?;
     cluster.until_begun(4 * 6).await?;
+    cluster.until_confirms_are_marked().await?;
+    let recorded = cluster.outcomes().await?;
+    cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
+    cluster.project.open_gate()?;
+    cluster.until_reports_are_taken_and_not_committed().await?;
+    ensure!(cluster.outcomes().await? == recorded, "it was not to commit");
+    replace_leader(&mut cluster).await?;
+    let_end(&cluster, &run).await?;
+
+    // Results are committed, and not one of their reports is acknowledged.
+    let run = cluster.submit().await?;
+    cluster.until_begun(5 * 6).await?;
     cluster.coordinators[0].to_broker.half_open(Side::Program);
     cluster.project.open_gate()?;
-    cluster.until_recorded(4 * 6).await?;
+    cluster.until_recorded(5 * 6).await?;
     let reports = cluster.depth(REPORT_QUEUE).await?;
     ensure!(reports.unacknowledged > 0, "they were not to be acknowledged: {reports:?}");
     replace_leader(&mut cluster).await?;
@@ -187,13 +196,13 @@ async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Re
 
     // A commit is done, and the leader does not hear of it.
     let run = cluster.submit().await?;
-    cluster.until_begun(5 * 6).await?;
+    cluster.until_begun(6 * 6).await?;
     cluster.coordinators[0].to_ledger.half_open_from(Side::Server, "COMMIT");
     cluster.project.open_gate()?;
-    cluster.until_recorded(4 * 6 + 1).await?;
+    cluster.until_recorded(5 * 6 + 1).await?;
     replace_leader(&mut cluster).await?;
     cluster.finish(&run).await?;
-    ensure!(cluster.project.journal()?.begun() == 5 * 6, "tasks were run a second time");
+    ensure!(cluster.project.journal()?.begun() == 6 * 6, "tasks were run a second time");
     Ok(())
 }
 
@@ -207,10 +216,7 @@ async fn until_the_mark_of_a_confirm_hangs(cluster: &Cluster) -> Result<()> {
         (hanging > 0).then_some(())
     })
     .await?;
-    let unmarked: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM dispatches WHERE id > (SELECT through FROM confirmations)")
-            .fetch_one(&mut session)
-            .await?;
+    let unmarked = cluster.unmarked_dispatches().await?;
     ensure!(unmarked >= 6, "the ledger has the mark: {unmarked} dispatches are without");
     Ok(())
 }
@@ -236,10 +242,7 @@ async fn replace_leader(cluster: &mut Cluster) -> Result<()> {
 async fn a_frozen_worker_that_comes_back_after_its_lease_is_fenced_and_counted() -> Result<()> {
     let (mut cluster, run) = Cluster::start_holding(6, Shape::default()).await?;
     cluster.workers[0].process.freeze()?;
-    wait_for("the lease to run out", PATIENCE, async || {
-        (cluster.metric("backstitch_workers_lost_total").await? >= 1.0).then_some(())
-    })
-    .await?;
+    cluster.until_metric(WORKERS_LOST, 1.0).await?;
     // The commands of the frozen worker end too; it reports them when it is late.
     cluster.project.open_gate()?;
     cluster.until_succeeded(&run, 6).await?;
@@ -260,42 +263,16 @@ async fn a_frozen_leader_that_comes_back_finds_another_and_writes_nothing() -> R
     let (mut cluster, run) = Cluster::start_holding(6, shape).await?;
     cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
     cluster.project.open_gate()?;
-    until_a_commit_hangs(&cluster).await?;
+    cluster.until_a_commit_hangs().await?;
     cluster.coordinators[0].process.freeze()?;
     ensure!(cluster.outcomes().await?.is_empty(), "it was not to commit");
     cluster.coordinators[1].process.line("leading", PATIENCE).await?;
     cluster.coordinators[0].to_ledger.restore();
-    until_no_commit_hangs(&cluster).await?;
+    cluster.until_no_commit_hangs().await?;
     ensure!(cluster.outcomes().await?.is_empty(), "the commit of a leader of before was done");
     cluster.coordinators[0].process.thaw()?;
     cluster.coordinators[0].process.line("back to standby", PATIENCE).await?;
     cluster.finish_each_once(&run).await
-}
-
-/// Waits until a transaction of the leader has not gone on for longer than any statement takes.
-async fn until_a_commit_hangs(cluster: &Cluster) -> Result<()> {
-    let mut session = PgConnection::connect(&cluster.database_url()).await?;
-    wait_for("a commit that does not go on", PATIENCE, async || {
-        (hanging(&mut session).await.ok()? > 0).then_some(())
-    })
-    .await
-}
-
-/// Waits until the words of every such transaction have come through, or its session is gone.
-async fn until_no_commit_hangs(cluster: &Cluster) -> Result<()> {
-    let mut session = PgConnection::connect(&cluster.database_url()).await?;
-    wait_for("the commit to be done or refused", PATIENCE, async || {
-        (hanging(&mut session).await.ok()? == 0).then_some(())
-    })
-    .await
-}
-
-/// Transactions of leaders that have not gone on for longer than any statement takes.
-async fn hanging(session: &mut PgConnection) -> Result<i64> {
-    let hanging = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
-        AND application_name = 'backstitch writer' AND state = 'idle in transaction' \
-        AND clock_timestamp() - state_change > interval '500 ms'";
-    sqlx::query_scalar(hanging).fetch_one(session).await.context("looking for a transaction")
 }
 
 /// F6. What a frozen leader still consumes, nobody else gets, until the broker gives its connection up.
@@ -357,8 +334,9 @@ async fn of_a_hundred_prefetched_tasks_only_the_one_that_kills_workers_is_given_
     let attempts = cluster.leader_says("GET", &format!("/api/runs/{run}/attempts?failed=true"), None).await;
     let attempts = attempts.context("the attempts")?;
     let given_up = attempts["items"].as_array().context("a list")?;
-    let mut given_up = given_up.iter().filter(|attempt| attempt["terminal"] == true);
-    ensure!(given_up.all(|attempt| attempt["partition"] == json!(poison)), "{attempts:#}");
+    let given_up = given_up.iter().filter(|attempt| attempt["terminal"] == true);
+    let given_up: Vec<&Value> = given_up.map(|attempt| &attempt["partition"]).collect();
+    ensure!(given_up == [&json!(poison)], "{attempts:#}");
     cluster.audit().await
 }
 

@@ -58,6 +58,26 @@ async fn a_database_killed_after_a_commit_still_has_it() -> Result<()> {
     cluster.finish_each_once(&run).await
 }
 
+/// F4. Reports are taken, and the database dies before what they tell is committed. Nothing of it is there afterwards;
+/// the leader, which has not acknowledged them, commits it to the database that is back.
+#[tokio::test]
+async fn a_database_killed_before_a_commit_has_nothing_of_it_and_is_given_it_again() -> Result<()> {
+    let shape = Shape { database: Database::Own, ..Shape::default() };
+    let (mut cluster, run) = Cluster::start_holding(6, shape).await?;
+    cluster.until_confirms_are_marked().await?;
+    // This goes for its next sessions too: it shall not commit before we have looked.
+    cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
+    cluster.project.open_gate()?;
+    cluster.until_reports_are_taken_and_not_committed().await?;
+    cluster.postgres()?.kill().await?;
+    cluster.postgres()?.restart().await?;
+    let recorded = wait_for("the database to answer", PATIENCE, async || cluster.outcomes().await.ok());
+    let recorded = recorded.await?;
+    ensure!(recorded.is_empty(), "it was not to commit: {recorded:?}");
+    cluster.finish_each_once(&run).await?;
+    cluster.each_succeeded_at_once().await
+}
+
 /// F3, F4. Dispatches are committed, and not one of them is at the broker, when the database dies; in the next run, when
 /// the broker does.
 #[tokio::test]

@@ -2,22 +2,33 @@
 //!
 //! What it costs is judged by what does not depend on who else uses the machine: processor time per task and peak
 //! memory, side by side with a cluster that exports nothing, again and again in turn. And nobody waits for the exporter:
-//! a process that is told to stop stops, with spans dropped.
+//! tasks that leave the processor idle follow each other as fast as without it, and a process that is told to stop
+//! stops, with spans dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, ensure};
-use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape};
+use anyhow::{Context, Result, ensure};
+use backstitch_tests::cluster::{Cluster, PATIENCE, Project, Shape, key};
 use backstitch_tests::process::Process;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// How often each cluster makes its run. Odd: there is a median.
 const ROUNDS: usize = 5;
 
-/// Tasks of a run. They do nothing, so that it is about what we do.
+/// Tasks of a run whose cost is taken. They do nothing, so that it is about what we do.
 const TASKS: u32 = 400;
+
+/// Tasks of a run whose pace is taken, and the time that each only sleeps, seconds. The pace is that until so many of
+/// them have ended: at the end of a run, slots are idle.
+const SLOW_TASKS: u32 = 100;
+const SLOW_TASK_S: &str = "0.2";
+const PACED: usize = 80;
+
+/// The part of the pace of a cluster that exports nothing which is left at least.
+const PACE_MIN: f64 = 0.95;
 
 /// What exports that lead nowhere may cost, as a part of what everything costs, where tasks are nothing but that. About
 /// one part in twenty is usual, and is printed; the rest is for a machine that does much else.
@@ -35,6 +46,8 @@ struct Side {
     cluster: Cluster,
     /// Of each run, sorted: milliseconds of processor per task.
     costs: Vec<f64>,
+    /// Of each run of slow tasks, in their order: tasks per second.
+    paces: Vec<f64>,
 }
 
 impl Side {
@@ -42,8 +55,12 @@ impl Side {
         let endpoint = endpoint.map(|url| ("OTEL_EXPORTER_OTLP_ENDPOINT", url.to_owned()));
         let shape =
             Shape { workers: 1, slots: 4, variables: endpoint.into_iter().collect(), ..Shape::default() };
-        let project = Project::new(TASKS, 1, "  a: {partitions: slices, command: [sh, task.sh]}\n")?;
-        Ok(Self { what, cluster: Cluster::start(project, shape).await?, costs: Vec::new() })
+        let assets = format!(
+            "  quick: {{partitions: slices, command: [sh, task.sh]}}\n  \
+               slow: {{partitions: slices, command: [sh, task.sh, sleep, \"{SLOW_TASK_S}\"]}}\n"
+        );
+        let cluster = Cluster::start(Project::new(TASKS, 2, &assets)?, shape).await?;
+        Ok(Self { what, cluster, costs: Vec::new(), paces: Vec::new() })
     }
 
     fn processes(&self) -> impl Iterator<Item = &Process> {
@@ -66,17 +83,41 @@ impl Side {
             .unwrap_or(0))
     }
 
-    async fn run(&mut self) -> Result<()> {
+    /// A run of so many tasks of `asset`.
+    async fn run(&self, asset: &str, tasks: u32) -> Result<String> {
         let begun = self.cluster.project.journal()?.begun();
-        let before = self.processor_ms()?;
-        let run = self.cluster.submit().await?;
+        let partitions = format!("{}...{}", key(0), key(tasks - 1));
+        let submission = json!({ "assets": asset, "partitions": partitions, "filter": "all" });
+        let run = self.cluster.submit_as(submission).await?;
         // To ask the leader again and again would be most of what it does.
-        self.cluster.until_begun(begun + TASKS as usize).await?;
-        self.cluster.until_ended(&run).await?;
-        let cost = (self.processor_ms()? - before) as f64 / self.cluster.project.tasks as f64;
+        self.cluster.until_begun(begun + tasks as usize).await?;
+        let ended = self.cluster.until_ended(&run).await?;
+        ensure!(ended["status"] == "succeeded" && ended["counts"]["succeeded"] == tasks, "{ended:#}");
+        Ok(run)
+    }
+
+    async fn take_cost(&mut self) -> Result<()> {
+        let before = self.processor_ms()?;
+        self.run("quick", TASKS).await?;
+        let cost = (self.processor_ms()? - before) as f64 / f64::from(TASKS);
         let place = self.costs.partition_point(|earlier| *earlier < cost);
         self.costs.insert(place, cost);
         Ok(())
+    }
+
+    async fn take_pace(&mut self) -> Result<()> {
+        let run = self.run("slow", SLOW_TASKS).await?;
+        let took_s = self.cluster.project.journal()?.of_run(&run).until_ends_s(PACED).context("ends")?;
+        self.paces.push(PACED as f64 / took_s);
+        Ok(())
+    }
+
+    /// Its pace as a part of that of `other`, which ran in turn with it: the median of all turns.
+    fn pace_beside(&self, other: &Self) -> f64 {
+        let mut parts: Vec<f64> =
+            self.paces.iter().zip(&other.paces).map(|(own, other)| own / other).collect();
+        parts.sort_by(f64::total_cmp);
+        parts[parts.len() / 2]
     }
 
     fn median(&self) -> f64 {
@@ -141,9 +182,15 @@ async fn a_telemetry_back_end_that_is_down_or_never_answers_costs_next_to_nothin
         Side::start("nobody there", Some("http://127.0.0.1:1")).await?,
     ];
     for _ in 0..ROUNDS {
-        without.run().await?;
+        without.take_cost().await?;
         for side in &mut others {
-            side.run().await?;
+            side.take_cost().await?;
+        }
+    }
+    for _ in 0..ROUNDS {
+        without.take_pace().await?;
+        for side in &mut others {
+            side.take_pace().await?;
         }
     }
     let (cost, noise, memory_mb) = (without.median(), without.noise(), without.memory_mb()?);
@@ -161,6 +208,9 @@ async fn a_telemetry_back_end_that_is_down_or_never_answers_costs_next_to_nothin
             with <= cost * (1.0 + COST_MAX) + noise,
             "{what}: {with:.2} ms per task, {cost:.2} ms without"
         );
+        let pace = side.pace_beside(&without);
+        println!("{what}: {:.2?} tasks per second, {pace:.3} of {:.2?}", side.paces, without.paces);
+        ensure!(pace >= PACE_MIN, "{what}: the pace is {pace:.3} of what it is without");
     }
     for (listener, what) in [(&silent, "no answer"), (&rude, "hung up on")] {
         ensure!(listener.tried.load(Ordering::Relaxed) > 0, "{what}: nobody tried to export anything");

@@ -95,6 +95,14 @@ const CORRUPTIONS: &[(&str, &str)] = &[
         "ORDER: tasks that succeeded under a dispatch that is older than that of what they need (1 row)",
     ),
     (
+        "UPDATE attempts SET outcome = 'cancelled' WHERE run_id = 'LIVE'",
+        "INTENT: runs that were cancelled, or some of their tasks, though nobody has asked for it (1 row)",
+    ),
+    (
+        "UPDATE run_assets SET cancelled = 1 WHERE run_id = 'ENDED' AND position = 0",
+        "INTENT: runs that were cancelled, or some of their tasks, though nobody has asked for it (1 row)",
+    ),
+    (
         "DELETE FROM progress WHERE run_id = 'LIVE'",
         "COUNT: assets of live runs whose progress is not that of their attempts",
     ),

@@ -35,7 +35,12 @@ impl Bag {
 
     /// Kinds that have not been made yet.
     pub(super) fn missing(&self) -> Vec<Fault> {
-        ALL.into_iter().filter(|fault| self.made.get(fault).is_none_or(|made| *made == 0)).collect()
+        ALL.into_iter().filter(|fault| self.is_missing(*fault)).collect()
+    }
+
+    /// Whether this one has not been made yet.
+    pub(super) fn is_missing(&self, fault: Fault) -> bool {
+        self.made.get(&fault).is_none_or(|made| *made == 0)
     }
 
     /// How often each was made, for people.

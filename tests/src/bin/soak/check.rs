@@ -25,7 +25,7 @@ struct Unsuccessful {
 
 /// Holds everything against everything else.
 pub(super) async fn check(cluster: &Cluster, runs: &[Submitted]) -> Result<()> {
-    let (journal, succeeded) = (cluster.project.journal()?.without_repetitions(), cluster.succeeded().await?);
+    let (journal, succeeded) = (cluster.project.journal()?.without_copies(), cluster.succeeded().await?);
     pool(&journal, &succeeded)?;
     let unsuccessful = unsuccessful(cluster).await?;
     let given_up = given_up(&unsuccessful, runs)?;
@@ -47,8 +47,8 @@ pub(super) async fn check(cluster: &Cluster, runs: &[Submitted]) -> Result<()> {
 }
 
 /// LIMIT of the pool. An execution that nobody waits for any more, because its worker was given up, has left its place in
-/// the pool to another; what the ledger calls a success had its place to its end. What is executed after that is one of
-/// the copies that strangers put back: nobody can know of it before a worker lists it.
+/// the pool to another; what the ledger calls a success had its place to its end. What is executed beside that, or
+/// after it, is one of the copies that strangers put back: nobody can know of it before a worker lists it.
 fn pool(journal: &Journal, succeeded: &BTreeSet<Execution>) -> Result<()> {
     let counts = |execution: &Execution| execution.0 == "pooled" && succeeded.contains(execution);
     let most = journal.most_at_once(counts);

@@ -67,11 +67,16 @@ pub(super) const ALL: [Fault; 21] = [
     Fault::Copies,
 ];
 
+/// Longer than a worker may be silent (`coordinator/src/engine/mod.rs`), and than a leader may.
+const BEYOND_EVERY_LEASE: Duration = Duration::from_secs(12);
+
 /// What is broken, and for how long at most.
 pub(super) struct Strike<'a> {
     pub(super) cluster: &'a mut Cluster,
     pub(super) rng: &'a mut StdRng,
     pub(super) longest: Duration,
+    /// Nothing was broken in this way before.
+    pub(super) is_first: bool,
 }
 
 impl Strike<'_> {
@@ -79,9 +84,9 @@ impl Strike<'_> {
     /// that could be broken in this way.
     pub(super) async fn make(&mut self, fault: Fault) -> Result<bool> {
         match fault {
-            Fault::KillWorker => processes::kill_worker(self).await?,
-            Fault::TerminateWorkers => processes::terminate_workers(self).await?,
-            Fault::FreezeWorker => processes::freeze_worker(self).await?,
+            Fault::KillWorker => return processes::kill_worker(self).await,
+            Fault::TerminateWorkers => return processes::terminate_workers(self).await,
+            Fault::FreezeWorker => return processes::freeze_worker(self).await,
             Fault::KillCoordinator => processes::kill_coordinator(self).await?,
             Fault::FreezeCoordinator => processes::freeze_coordinator(self).await?,
             Fault::TerminateCoordinator => processes::terminate_coordinator(self).await?,
@@ -100,10 +105,21 @@ impl Strike<'_> {
         Ok(true)
     }
 
-    /// Lets it be broken for `part` of what was chosen; more often for a moment than for long.
+    /// Lets it be broken for `part` of what is chosen.
     pub(super) async fn stay_broken(&mut self, part: f64) {
+        pass(self.choose_time(part)).await;
+    }
+
+    /// The same for what stands still: at first for so long that every lease runs out, however short the soak is.
+    pub(super) async fn stay_frozen(&mut self, part: f64) {
+        let least = if self.is_first { BEYOND_EVERY_LEASE } else { Duration::ZERO };
+        pass(self.choose_time(part).max(least)).await;
+    }
+
+    /// More often a moment than long.
+    fn choose_time(&mut self, part: f64) -> Duration {
         let chosen: f64 = self.rng.random_range(0.15..1.0);
-        pass(self.longest.mul_f64(chosen * chosen * part)).await;
+        self.longest.mul_f64(chosen * chosen * part)
     }
 }
 

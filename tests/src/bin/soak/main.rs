@@ -71,7 +71,8 @@ async fn soak(time: Duration, seed: u64) -> Result<()> {
         load.step(&cluster, &mut rng).await?;
         let fault = bag.draw(&mut rng);
         println!("soak: {:4.0} s, {fault:?}", begin.elapsed().as_secs_f64());
-        let mut strike = Strike { cluster: &mut cluster, rng: &mut rng, longest };
+        let is_first = bag.is_missing(fault);
+        let mut strike = Strike { cluster: &mut cluster, rng: &mut rng, longest, is_first };
         bag.note(fault, strike.make(fault).await.with_context(|| format!("{fault:?}"))?);
         cluster.heal()?;
         replace_what_is_gone(&mut cluster).await?;

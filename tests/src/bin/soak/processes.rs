@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use backstitch_tests::process::Process;
 use rand::Rng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::fault::Strike;
 
@@ -14,12 +15,19 @@ const STOP: Duration = Duration::from_secs(60);
 /// How far a wall clock may be ahead, seconds.
 const AHEAD_S: [i64; 5] = [0, 3_600, -3_600, 86_400, -86_400];
 
-pub(super) async fn kill_worker(strike: &mut Strike<'_>) -> Result<()> {
-    let worker = strike.rng.random_range(0..strike.cluster.workers.len());
-    strike.cluster.workers[worker].process.kill().await
+/// A worker that runs. A task may have killed others, or all of them.
+fn living_worker<'a>(strike: &'a mut Strike<'_>) -> Option<&'a mut Process> {
+    let workers = strike.cluster.workers.iter_mut().map(|worker| &mut worker.process);
+    workers.filter_map(|process| process.ended().is_none().then_some(process)).choose(strike.rng)
 }
 
-pub(super) async fn terminate_workers(strike: &mut Strike<'_>) -> Result<()> {
+pub(super) async fn kill_worker(strike: &mut Strike<'_>) -> Result<bool> {
+    let Some(worker) = living_worker(strike) else { return Ok(false) };
+    worker.kill().await?;
+    Ok(true)
+}
+
+pub(super) async fn terminate_workers(strike: &mut Strike<'_>) -> Result<bool> {
     let last = strike.rng.random_range(0..strike.cluster.workers.len());
     let workers = &mut strike.cluster.workers[..=last];
     // One that a task has killed meanwhile is no worker that was told to stop.
@@ -30,6 +38,7 @@ pub(super) async fn terminate_workers(strike: &mut Strike<'_>) -> Result<()> {
             process.ended().is_none().then_some(process)
         })
         .collect();
+    let are_there = !told.is_empty();
     for process in &mut told {
         process.terminate()?;
     }
@@ -38,14 +47,14 @@ pub(super) async fn terminate_workers(strike: &mut Strike<'_>) -> Result<()> {
         let killed = std::os::unix::process::ExitStatusExt::signal(&status).is_some();
         ensure!(status.success() || killed, "a worker that was told to stop ended with {status}");
     }
-    Ok(())
+    Ok(are_there)
 }
 
-pub(super) async fn freeze_worker(strike: &mut Strike<'_>) -> Result<()> {
-    let worker = strike.rng.random_range(0..strike.cluster.workers.len());
-    strike.cluster.workers[worker].process.freeze()?;
-    strike.stay_broken(1.0).await;
-    Ok(())
+pub(super) async fn freeze_worker(strike: &mut Strike<'_>) -> Result<bool> {
+    let Some(worker) = living_worker(strike) else { return Ok(false) };
+    worker.freeze()?;
+    strike.stay_frozen(1.0).await;
+    Ok(true)
 }
 
 pub(super) async fn kill_coordinator(strike: &mut Strike<'_>) -> Result<()> {
@@ -65,16 +74,18 @@ pub(super) async fn terminate_coordinator(strike: &mut Strike<'_>) -> Result<()>
 pub(super) async fn freeze_coordinator(strike: &mut Strike<'_>) -> Result<()> {
     let coordinator = strike.rng.random_range(0..strike.cluster.coordinators.len());
     strike.cluster.coordinators[coordinator].process.freeze()?;
-    strike.stay_broken(1.0).await;
+    strike.stay_frozen(1.0).await;
     Ok(())
 }
 
-/// Sets the wall clock of one process. It stays so.
+/// Sets the wall clock of one process to another time than it has. It stays so.
 pub(super) fn set_clock(strike: &mut Strike<'_>) -> Result<()> {
     let coordinators =
         strike.cluster.coordinators.iter().filter_map(|coordinator| coordinator.clock.as_ref());
     let workers = strike.cluster.workers.iter().filter_map(|worker| worker.clock.as_ref());
     let clocks: Vec<_> = coordinators.chain(workers).collect();
-    let ahead_s = *AHEAD_S.choose(strike.rng).unwrap_or(&0);
-    clocks.choose(strike.rng).context("nobody has a clock of its own")?.set(ahead_s)
+    let clock = clocks.choose(strike.rng).context("nobody has a clock of its own")?;
+    let now_s = clock.ahead_s()?;
+    let others = AHEAD_S.into_iter().filter(|ahead_s| *ahead_s != now_s);
+    clock.set(others.choose(strike.rng).context("another time")?)
 }

@@ -16,7 +16,7 @@ pub(super) async fn kill_broker(strike: &mut Strike<'_>) -> Result<()> {
 
 pub(super) async fn freeze_broker(strike: &mut Strike<'_>) -> Result<()> {
     strike.cluster.rabbitmq(0)?.freeze()?;
-    strike.stay_broken(1.0).await;
+    strike.stay_frozen(1.0).await;
     strike.cluster.rabbitmq(0)?.thaw()
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn kill_database(strike: &mut Strike<'_>) -> Result<()> {
 
 pub(super) async fn freeze_database(strike: &mut Strike<'_>) -> Result<()> {
     strike.cluster.postgres()?.freeze()?;
-    strike.stay_broken(0.5).await;
+    strike.stay_frozen(0.5).await;
     strike.cluster.postgres()?.thaw()
 }
 

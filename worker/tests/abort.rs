@@ -1,0 +1,107 @@
+//! A native asset that ends its process, which nothing can catch: an abort, as by a stack that overflows or by memory
+//! that is used up. With it ends whatever its worker was executing beside it, and it alone is given up.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use backstitch_tests::cluster::{Cluster, Journal, PATIENCE, Project, Shape, key};
+use backstitch_tests::process::Process;
+use backstitch_tests::wait::{SOON, pass, wait_for};
+use backstitch_worker::{Context, Worker, WorkerOptions};
+use serde_json::json;
+use tokio::process::Command;
+
+/// The folder of the project, for this program where it is the worker.
+const PROJECT: &str = "BACKSTITCH_TEST_NATIVE_PROJECT";
+
+const TASKS: u32 = 24;
+
+const SLOTS: u32 = 8;
+
+/// The partition that ends the process, one of the first.
+const POISON: u32 = 3;
+
+/// Of the others, once the gate is open: when the process ends, they have not.
+const TASK: Duration = Duration::from_secs(1);
+
+/// How often a task looks at the gate.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What a process that is started again and again is stopped at.
+const DEATHS_MAX: usize = 20;
+
+/// Writes what `task.sh` of the fault tests would.
+fn say(event: &str, ctx: &Context) {
+    let (asset, partition, attempt) = (ctx.asset(), ctx.partition_key(), ctx.attempt());
+    let (dispatch, run) = (ctx.fencing_token(), ctx.run_id());
+    let at_s = Journal::now_s().expect("the machine has a clock");
+    let line = format!("{event} {asset} {partition} {attempt} {dispatch} {run} {at_s:.2}\n");
+    let journal = File::options().create(true).append(true).open(ctx.project_dir().join("journal"));
+    journal.expect("a journal").write_all(line.as_bytes()).expect("room in the journal");
+}
+
+/// The worker program.
+async fn work(project_dir: PathBuf) {
+    let function = |ctx: Context| async move {
+        say("begin", &ctx);
+        let gate = ctx.project_dir().join("gate");
+        while !gate.exists() {
+            pass(LOOK_EVERY).await;
+        }
+        if ctx.partition_key() == key(POISON) {
+            std::process::abort();
+        }
+        pass(TASK).await;
+        say("end", &ctx);
+    };
+    let options = WorkerOptions { slots: SLOTS, project_dir, ..WorkerOptions::default() };
+    Worker::builder().asset("a", function).options(options).run().await.expect("it is killed");
+}
+
+fn worker(cluster: &Cluster) -> Process {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
+        .args(["--exact", "a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not", "--nocapture"])
+        .env(PROJECT, cluster.project.path())
+        .env("BACKSTITCH_BROKER_URL", cluster.broker_url());
+    Process::spawn("native", command).expect("this program starts")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not() {
+    if let Some(folder) = std::env::var_os(PROJECT) {
+        return work(folder.into()).await;
+    }
+    let project = Project::new(TASKS, 1, "  a: {partitions: slices}\n").unwrap();
+    let mut cluster = Cluster::start(project, Shape { workers: 0, ..Shape::default() }).await.unwrap();
+    let mut native = worker(&cluster);
+    cluster.until_workers(1).await.unwrap();
+    let run = cluster.submit().await.unwrap();
+    // All of them run when it dies for the first time.
+    cluster.until_begun(SLOTS as usize).await.unwrap();
+    cluster.project.open_gate().unwrap();
+    assert!(!native.wait(SOON).await.unwrap().success(), "it was to be aborted");
+    let journal = cluster.project.journal().unwrap();
+    assert_eq!((journal.begun(), journal.ends()), (SLOTS as usize, 0), "its neighbours were to die with it");
+
+    let mut deaths = 0;
+    let shown = wait_for("the run to end", PATIENCE, async || {
+        if native.ended().is_some() {
+            deaths += 1;
+            native = worker(&cluster);
+        }
+        let shown = cluster.leader_says("GET", &format!("/api/runs/{run}"), None).await?;
+        (shown["status"] != "running" || deaths >= DEATHS_MAX).then_some(shown)
+    });
+    let shown = shown.await.unwrap();
+    assert!(deaths < DEATHS_MAX, "one task has killed {deaths} workers");
+    assert!(shown["counts"]["failed"] == 1 && shown["counts"]["succeeded"] == TASKS - 1, "{shown:#}");
+    let attempts = cluster.leader_says("GET", &format!("/api/runs/{run}/attempts?failed=true"), None).await;
+    let attempts = attempts.unwrap();
+    let terminal = attempts["items"].as_array().unwrap().iter().filter(|attempt| attempt["terminal"] == true);
+    let given_up: Vec<_> = terminal.map(|attempt| &attempt["partition"]).collect();
+    assert_eq!(given_up, [&json!(key(POISON))], "{attempts:#}");
+    cluster.audit().await.unwrap();
+}
