@@ -192,7 +192,7 @@ async fn workers_that_are_started_by_hand_are_waited_for_and_used() -> Result<()
     // A worker is there, and does not know the second asset.
     let failed = bench(&["--tasks", "4", "--assets", "2"])?.output().await?;
     let said = String::from_utf8_lossy(&failed.stderr);
-    ensure!(failed.status.code() == Some(1) && said.contains("the run ended as Failed: "), "{failed:?}");
+    ensure!(failed.status.code() == Some(1) && said.contains("the run ended as failed: "), "{failed:?}");
     ensure!(said.contains("step_1"), "{said}");
     worker.terminate()?;
     ensure!(worker.wait(SOON).await?.success(), "{}", worker.output());

@@ -236,10 +236,12 @@ impl Engine {
     /// reports wait to be read, that is the likelier cause.
     fn republish_unclaimed(&mut self, now: Now) {
         let Some(due_ms) = self.next_unclaimed_ms() else { return };
-        if due_ms > now.mono_ms || (self.is_deaf(now) && !self.is_sabotaged(Mutation::RepublishDeaf)) {
+        let deaf_or_not = self.is_sabotaged(Mutation::RepublishDeaf);
+        if due_ms > now.mono_ms || (self.is_deaf(now) && !deaf_or_not) {
             return;
         }
         let is_read = self.lease_clock.is_none()
+            || deaf_or_not
             || self.idle_ms.is_some_and(|idle_ms| now.mono_ms.saturating_sub(idle_ms) <= IDLE_MS);
         let periods = if is_read { 1 } else { UNREAD_PERIODS };
         let deadline_ms = now.mono_ms.saturating_sub(self.options.unclaimed_ms * periods);

@@ -12,6 +12,11 @@ const OUTAGE_MS: u64 = 40_000;
 /// The longest time that a worker takes to connect again, milliseconds, as the engine allows for it.
 const RETURN_MS: u64 = 18_000;
 
+/// An outage that a leader cannot tell from a slow line, milliseconds, and the longest time to connect again after one:
+/// attempts were refused at once, and the delay between them grows with the outage.
+const BLINK_MS: u64 = 3_000;
+const RETURN_FROM_BLINK_MS: u64 = 5_000;
+
 impl World {
     /// The broker takes nothing and gives nothing.
     pub(super) fn is_closed(&self) -> bool {
@@ -32,12 +37,14 @@ impl World {
         if self.is_closed() {
             return;
         }
-        let until_ms = self.now.mono_ms + 1_000 + self.rng.below(OUTAGE_MS);
+        let away_ms = 1_000 + self.rng.below(OUTAGE_MS);
+        let until_ms = self.now.mono_ms + away_ms;
+        let return_ms = if away_ms > BLINK_MS { RETURN_MS } else { RETURN_FROM_BLINK_MS };
         self.closed_until_ms = Some(until_ms);
         self.count(Mishap::Outage);
         self.note(|| format!("the broker goes away until {until_ms} ms"));
         for at in 0..self.workers.len() {
-            self.workers[at].cut_until_ms = until_ms + self.rng.below(RETURN_MS);
+            self.workers[at].cut_until_ms = until_ms + self.rng.below(return_ms);
             for delivery in self.workers[at].lose_deliveries() {
                 self.broker.tasks.put(until_ms, delivery);
             }

@@ -43,9 +43,21 @@ impl Cluster {
     /// When no node leads it now.
     pub async fn node_that_leads(&self, queue: &str) -> Result<usize> {
         let said = self.broker.eval(|host| leader_question(host, queue)).await?;
+        self.node_called(&said).with_context(|| format!("no node of ours leads {queue}: {said}"))
+    }
+
+    /// The number of the private broker node that holds `queue`, which is not replicated.
+    ///
+    /// # Errors
+    /// When no node holds it now.
+    pub async fn node_that_holds(&self, queue: &str) -> Result<usize> {
+        let said = self.broker.eval(|host| home_question(host, queue)).await?;
+        self.node_called(&said).with_context(|| format!("no node of ours holds {queue}: {said}"))
+    }
+
+    fn node_called(&self, said: &str) -> Option<usize> {
         let name = said.trim().trim_matches('\'');
-        let node = self.broker.nodes.iter().position(|node| node.is_called(name));
-        node.with_context(|| format!("no node of ours leads {queue}: {said}"))
+        self.broker.nodes.iter().position(|node| node.is_called(name))
     }
 
     /// Waits until the messages of `queue` are as wanted.
@@ -103,6 +115,14 @@ fn leader_question(host: &str, queue: &str) -> String {
     format!(
         "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{queue}\">>)), \
          {{ok, _, {{_, Node}}}} = ra:members(amqqueue:get_pid(Q)), Node."
+    )
+}
+
+/// What gives the node of a queue that is not replicated.
+fn home_question(host: &str, queue: &str) -> String {
+    format!(
+        "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{queue}\">>)), \
+         node(amqqueue:get_pid(Q))."
     )
 }
 

@@ -12,7 +12,7 @@ const WORKERS: usize = 50;
 async fn fifty_workers_that_become_one_and_fifty_again_spend_no_attempt_and_lose_no_task() -> Result<()> {
     let variables = vec![("BACKSTITCH_DRAIN_GRACE", "1s".to_owned())];
     // Longer than the grace: most of what runs is interrupted.
-    let project = Project::new(300, 1, "  a: {partitions: slices, command: [sh, task.sh, sleep, \"4\"]}\n")?;
+    let project = Project::new(300, 1, "  a: {partitions: slices, command: [sh, task.sh, sleep, \"8\"]}\n")?;
     let shape = Shape { workers: WORKERS, slots: 1, variables, ..Shape::default() };
     let mut cluster = Cluster::start(project, shape).await?;
     let run = cluster.submit().await?;
