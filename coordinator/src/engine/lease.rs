@@ -236,15 +236,16 @@ impl Engine {
     /// reports wait to be read, that is the likelier cause.
     fn republish_unclaimed(&mut self, now: Now) {
         let Some(due_ms) = self.next_unclaimed_ms() else { return };
-        let deaf_or_not = self.is_sabotaged(Mutation::RepublishDeaf);
-        if due_ms > now.mono_ms || (self.is_deaf(now) && !deaf_or_not) {
+        let regardless = self.is_sabotaged(Mutation::RepublishDeaf);
+        if due_ms > now.mono_ms || (self.is_deaf(now) && !regardless) {
             return;
         }
         let is_read = self.lease_clock.is_none()
-            || deaf_or_not
+            || regardless
             || self.idle_ms.is_some_and(|idle_ms| now.mono_ms.saturating_sub(idle_ms) <= IDLE_MS);
         let periods = if is_read { 1 } else { UNREAD_PERIODS };
-        let deadline_ms = now.mono_ms.saturating_sub(self.options.unclaimed_ms * periods);
+        let waits_ms = self.options.unclaimed_ms * periods;
+        let is_due = |since_ms: u64| since_ms + waits_ms <= now.mono_ms;
         let idle = |queue: &str| {
             self.fleet.iter().any(|state| {
                 let heartbeat = &state.heartbeat;
@@ -259,7 +260,7 @@ impl Engine {
             let Some(run) = self.runs.get(&open.run) else { continue };
             let queue = &run.assets[open.asset].plan.queue;
             let is_gone = || idle(queue) || self.is_passed(*id, queue, now);
-            if since_ms <= deadline_ms && !run.cancelling && is_gone() {
+            if is_due(since_ms) && !run.cancelling && is_gone() {
                 again.push(*id);
             }
         }
@@ -276,7 +277,7 @@ impl Engine {
         // Looked at once per period, whether or not there was an idle worker.
         for open in self.open_dispatches.values_mut() {
             if let Holder::Broker { since_ms } = &mut open.holder
-                && *since_ms <= deadline_ms
+                && is_due(*since_ms)
             {
                 *since_ms = now.mono_ms;
             }

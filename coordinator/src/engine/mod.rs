@@ -14,8 +14,8 @@
 //!   rule ([`lease`], [`report`]), and the fence is always the dispatch id.
 //!
 //! Reading order: [`plan`], [`submit`], [`run`] (with [`level`]), [`effect`], [`open_dispatch`], [`dispatch`] (with
-//! [`candidates`], [`pace`] and [`suspects`]), [`report`] (with [`metadata`] and [`retry`]), [`fleet`], [`lease`] (with [`lease_clock`], [`unlisted`]
-//! and [`unwanted`]), [`recover`] (with [`in_doubt`], [`inherited`] and [`watermark`]), [`hold`] and [`delay`] (tasks that
+//! [`candidates`], [`pace`] and [`suspects`]), [`report`] (with [`metadata`] and [`retry`]), [`fleet`], [`lease`] (with
+//! [`lease_clock`], [`unlisted`] and [`unwanted`]), [`recover`] (with [`in_doubt`], [`inherited`] and [`watermark`]), [`hold`] and [`delay`] (tasks that
 //! wait for a time), [`cancelled`], [`view`], [`invariant`] (with [`bound`]); [`mutation`] is how tests break it.
 
 mod bound;

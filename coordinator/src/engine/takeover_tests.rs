@@ -258,6 +258,21 @@ fn what_may_be_published_is_not_published_again_before_workers_could_answer_and_
 }
 
 #[test]
+fn what_nobody_lists_is_not_published_again_while_reports_wait_to_be_read() {
+    let mut engine = recovered(1, 0, dispatch_id(1));
+    engine.listen(at(0), None);
+    for second in 1..=40 {
+        engine.echo(second * 1_000);
+        engine.heartbeat(&Heartbeat { sequence: second, ..heartbeat(&[]) }, at(second * 1_000));
+        let again = published(engine.seal(at(second * 1_000)));
+        assert_eq!(again, [], "after {second} s: its report may be among them");
+    }
+    engine.echo(41_000);
+    engine.intake_is_idle(at(41_000));
+    assert_eq!(published(engine.seal(at(41_000))), [dispatch_id(1)], "it is not");
+}
+
+#[test]
 fn a_leader_that_begins_when_the_broker_is_just_back_gives_workers_time_to_return() {
     let mut engine = recovered(2, 0, dispatch_id(1));
     engine.listen(at(0), Some(1_000));

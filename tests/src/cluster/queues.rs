@@ -112,18 +112,16 @@ fn is_of_work(queue: &str) -> bool {
 
 /// What gives the Erlang name of the node that leads a quorum queue of this virtual host.
 fn leader_question(host: &str, queue: &str) -> String {
-    format!(
-        "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{queue}\">>)), \
-         {{ok, _, {{_, Node}}}} = ra:members(amqqueue:get_pid(Q)), Node."
-    )
+    format!("{} {{ok, _, {{_, Node}}}} = ra:members(amqqueue:get_pid(Q)), Node.", lookup(host, queue))
 }
 
-/// What gives the node of a queue that is not replicated.
+/// The same of the node of a queue that is not replicated.
 fn home_question(host: &str, queue: &str) -> String {
-    format!(
-        "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{queue}\">>)), \
-         node(amqqueue:get_pid(Q))."
-    )
+    format!("{} node(amqqueue:get_pid(Q)).", lookup(host, queue))
+}
+
+fn lookup(host: &str, queue: &str) -> String {
+    format!("{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{queue}\">>)),")
 }
 
 /// What gives name, ready and unacknowledged messages of every quorum queue of this virtual host.
