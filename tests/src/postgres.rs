@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::child::Group;
@@ -116,9 +116,10 @@ impl Postgres {
             "max_connections=200",
         ]);
         command.envs(self.clock.iter().flat_map(WallClock::variables));
-        let port = self.port;
-        let listens = async || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
-        server::start(&mut self.server, ("PostgreSQL", command), &log, START_PATIENCE, listens).await
+        let url = self.url();
+        // It listens before it has recovered.
+        let answers = async || PgConnection::connect(&url).await.is_ok();
+        server::start(&mut self.server, ("PostgreSQL", command), &log, START_PATIENCE, answers).await
     }
 
     /// Stops the cluster: sessions are ended, data is written.

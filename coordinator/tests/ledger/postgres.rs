@@ -5,9 +5,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use backstitch_coordinator::ledger::{
-    Batch, CommitError, FinalCounts, Ledger, RunChange, RunStatus, Term, connect, migrate,
+    Address, Batch, CommitError, FinalCounts, Ledger, RunChange, RunStatus, Term, connect, migrate,
 };
 use backstitch_proto::id::Epoch;
+use backstitch_tests::postgres::Postgres;
 use backstitch_tests::relay::Relay;
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
@@ -189,6 +190,33 @@ async fn commits_go_on_after_the_server_ended_their_sessions() {
         assert!(ledger.run(run.id).await.expect("reading").is_some());
     }
     database.remove().await;
+}
+
+/// It may be a standby that lacks the last commits: its ledger knows this term and no later one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_term_commits_nothing_on_a_server_that_was_started_since() {
+    let mut server = Postgres::start().await.expect("a server");
+    let address: Address = server.url().parse().expect("an address");
+    migrate(&address).await.expect("migrating");
+    let ledger = connect(&address).await.expect("connecting");
+    let term = lead(&*ledger).await;
+    let run = new_run(2);
+    ledger.commit(term.epoch(), &submission(&run)).await.expect("committing");
+    server.kill().await.expect("killing");
+    server.restart().await.expect("restarting");
+    let batch = batch_of(vec![succeeded(&run, 0, 1)]);
+    let refused = async {
+        loop {
+            match ledger.commit(term.epoch(), &batch).await {
+                Err(CommitError::Transient(_)) => {}
+                done => return done,
+            }
+        }
+    };
+    let refused = timeout(LONG, refused).await.expect("in time");
+    assert!(matches!(refused, Err(CommitError::Deposed { .. })), "{refused:?}");
+    let next = lead(&*ledger).await;
+    ledger.commit(next.epoch(), &batch).await.expect("committing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 use backstitch_proto::id::{DispatchId, Epoch};
 use sqlx::{Connection, PgConnection};
 
+use super::leadership::{ServerStart, fence};
 use super::{history, rows};
 use crate::ledger::assets::AssetIds;
 use crate::ledger::committed::Committed;
@@ -16,18 +17,12 @@ pub(super) async fn commit(
     connection: &mut PgConnection,
     committed: &mut Committed,
     epoch: Epoch,
+    server: Option<ServerStart>,
     batch: &Batch,
 ) -> Result<(), CommitError> {
     const DOING: &str = "committing a batch";
     let mut transaction = connection.begin().await.doing(DOING)?;
-    let leads: Option<i32> = sqlx::query_scalar("SELECT 1 FROM leadership WHERE epoch = $1 FOR SHARE")
-        .bind(i64::from(epoch.0))
-        .fetch_optional(&mut *transaction)
-        .await
-        .doing(DOING)?;
-    if leads.is_none() {
-        return Err(CommitError::Deposed { epoch });
-    }
+    fence(&mut transaction, epoch, server).await?;
     let mut asset_ids = AssetIds::new(&committed.asset_ids);
     sql::resolve_assets(&mut transaction, &mut asset_ids, batch).await?;
     sql::insert_definitions(&mut transaction, &batch.definitions, &committed.definitions).await?;

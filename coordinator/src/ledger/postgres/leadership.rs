@@ -15,7 +15,8 @@
 //! connection, nor that the lock was given to it and the answer lost. Its watch can: it asks whether the server still
 //! knows the session in line.
 //!
-//! The lock only says who may begin a term. What protects the ledger is the epoch, which every commit checks.
+//! The lock only says who may begin a term. What protects the ledger is the epoch, which every commit checks, and that
+//! the server is still the one that the term began on: one that takes over from it may lack the last commits.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use sqlx::{Connection, PgConnection};
 use super::{ANSWER_TIMEOUT, connect, in_time};
 use crate::ledger::error::{Doing, LOCK_NOT_AVAILABLE};
 use crate::ledger::leadership::Held;
-use crate::ledger::{COUNTED_EPOCH_MAX, Candidate, LeaderInfo, LedgerError, Term};
+use crate::ledger::{COUNTED_EPOCH_MAX, Candidate, CommitError, LeaderInfo, LedgerError, Term};
 
 /// The advisory lock of leadership: "backsttc" in ASCII, to be told from the locks of others in the same database.
 const LOCK: i64 = 0x6261_636b_7374_7463;
@@ -40,8 +41,15 @@ const STANDBY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// How often a new leader tries to get past commits of the last one. Each time it ends those in its way.
 const BEGIN_TRIES: u32 = 5;
 
-/// Waits for the lock, begins a term, and keeps renewing it in the background.
-pub(super) async fn lead(options: &PgConnectOptions, candidate: &Candidate) -> Result<Term, LedgerError> {
+/// When a server was started, microseconds since the Unix epoch: another server, or this one after a crash, has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ServerStart(i64);
+
+/// Waits for the lock, begins a term, and keeps renewing it in the background. Tells what server it began on.
+pub(super) async fn lead(
+    options: &PgConnectOptions,
+    candidate: &Candidate,
+) -> Result<(Term, ServerStart), LedgerError> {
     const DOING: &str = "connecting to the ledger to lead";
     // Waiting in line may take months.
     let limits = [("statement_timeout", "0"), ("lock_timeout", "0")];
@@ -65,13 +73,42 @@ pub(super) async fn lead(options: &PgConnectOptions, candidate: &Candidate) -> R
         }
     }
     let begun = begin_term(&mut connection, candidate);
-    let epoch = in_time(ANSWER_TIMEOUT, "beginning a term of leadership", begun).await?;
+    let (epoch, server) = in_time(ANSWER_TIMEOUT, "beginning a term of leadership", begun).await?;
     let (term, held) = Term::begin(epoch);
     tokio::spawn(async move {
         keep_term(connection, epoch, &held).await;
         held.released.cancel();
     });
-    Ok(term)
+    Ok((term, server))
+}
+
+/// Keeps any later term from beginning until `connection` ends its transaction.
+///
+/// Without `server`, the term may have begun on any: who has not led through this ledger does not know it.
+///
+/// # Errors
+/// [`CommitError::Deposed`] when a later term has begun, or when the server is not the one that this term began on. A
+/// standby that lacks the last commits still has the epoch of a term that wrote them, until the next one begins; a
+/// batch that builds on them would be in the ledger without them.
+pub(super) async fn fence(
+    connection: &mut PgConnection,
+    epoch: Epoch,
+    server: Option<ServerStart>,
+) -> Result<(), CommitError> {
+    let started: Option<i64> = sqlx::query_scalar(
+        "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint FROM leadership \
+         WHERE epoch = $1 FOR SHARE",
+    )
+    .bind(i64::from(epoch.0))
+    .fetch_optional(connection)
+    .await
+    .doing("committing a batch")?;
+    let Some(started) = started else { return Err(CommitError::Deposed { epoch }) };
+    if server.is_some_and(|server| server != ServerStart(started)) {
+        tracing::warn!(%epoch, "the ledger is on another server, or was started anew, since this term began");
+        return Err(CommitError::Deposed { epoch });
+    }
+    Ok(())
 }
 
 /// Ends the session of a holder of the lock that is silent. Returns only with an error, also when the server does not
@@ -130,7 +167,10 @@ async fn watch_holder(options: &PgConnectOptions, in_line: i32) -> Result<(), Le
 /// Raises the epoch, which deposes every earlier leader. It is at least the minute of the term's beginning, counted from
 /// 2026: a ledger that was set back to a backup, or made anew beside workers of another, repeats no epoch, and so no
 /// dispatch. From 2041 on nothing keeps it from that ([`COUNTED_EPOCH_MAX`]).
-async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Result<Epoch, LedgerError> {
+async fn begin_term(
+    connection: &mut PgConnection,
+    candidate: &Candidate,
+) -> Result<(Epoch, ServerStart), LedgerError> {
     const DOING: &str = "beginning a term of leadership";
     const BEGIN: &str = "WITH term AS (UPDATE leadership SET name = $1, api_address = $2, since_us = $3, \
         epoch = greatest(epoch + 1, least($4::bigint, \
@@ -139,7 +179,8 @@ async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Res
         INSERT INTO lease (singleton, epoch, backend_pid, renewed_at) \
         SELECT 1, epoch, pg_backend_pid(), clock_timestamp() FROM term \
         ON CONFLICT (singleton) DO UPDATE SET epoch = excluded.epoch, backend_pid = excluded.backend_pid, \
-        renewed_at = excluded.renewed_at RETURNING epoch";
+        renewed_at = excluded.renewed_at \
+        RETURNING epoch, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint";
     // A commit of the last leader holds the row of leadership FOR SHARE. If that process is frozen in the middle of
     // it, the transaction stays open: it gets a moment, then its session is ended. Nothing is lost, the commit had
     // not happened.
@@ -148,7 +189,7 @@ async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Res
     sqlx::query("SET lock_timeout = '200ms'").execute(&mut *connection).await.doing(DOING)?;
     let mut tries = 0;
     loop {
-        let begun = sqlx::query_scalar::<_, i64>(BEGIN)
+        let begun = sqlx::query_as::<_, (i64, i64)>(BEGIN)
             .bind(&candidate.name)
             .bind(&candidate.api_address)
             .bind(Utc::now().timestamp_micros())
@@ -157,7 +198,7 @@ async fn begin_term(connection: &mut PgConnection, candidate: &Candidate) -> Res
             .await;
         tries += 1;
         match begun {
-            Ok(epoch) => return Ok(Epoch(epoch as u32)),
+            Ok((epoch, started)) => return Ok((Epoch(epoch as u32), ServerStart(started))),
             Err(sqlx::Error::Database(refusal))
                 if refusal.code().as_deref() == Some(LOCK_NOT_AVAILABLE) && tries < BEGIN_TRIES =>
             {

@@ -21,6 +21,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
+use self::leadership::ServerStart;
 use self::lent::Lent;
 use super::committed::Committed;
 use super::error::Doing;
@@ -58,7 +59,15 @@ pub(super) struct PostgresLedger {
     options: PgConnectOptions,
     writers: PgPool,
     readers: PgPool,
-    committed: Mutex<Committed>,
+    writing: Mutex<Writing>,
+}
+
+/// What the commits of a term have in common.
+#[derive(Debug, Default)]
+struct Writing {
+    /// Where the term began; absent before the first one.
+    server: Option<ServerStart>,
+    committed: Committed,
 }
 
 /// How every session is opened.
@@ -133,7 +142,7 @@ impl PostgresLedger {
         };
         let writers = pool(WRITERS_MAX).connect_with(writer).await.doing(DOING)?;
         let readers = pool(READERS_MAX).connect_with(reader).await.doing(DOING)?;
-        Ok(Self { options, writers, readers, committed: Mutex::default() })
+        Ok(Self { options, writers, readers, writing: Mutex::default() })
     }
 
     async fn reader(&self) -> Result<Lent, LedgerError> {
@@ -158,8 +167,8 @@ super::sql::answers!(PostgresLedger, sql);
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn lead(&self, candidate: &Candidate) -> Result<Term, LedgerError> {
-        let term = leadership::lead(&self.options, candidate).await?;
-        *self.committed.lock().await = Committed::default();
+        let (term, server) = leadership::lead(&self.options, candidate).await?;
+        *self.writing.lock().await = Writing { server: Some(server), committed: Committed::default() };
         Ok(term)
     }
 
@@ -173,10 +182,10 @@ impl Ledger for PostgresLedger {
     }
 
     async fn commit(&self, epoch: Epoch, batch: &Batch) -> Result<(), CommitError> {
-        let mut committed = self.committed.lock().await;
+        let Writing { server, committed } = &mut *self.writing.lock().await;
         let commit = async {
             let mut writer = Lent::by(&self.writers).await?;
-            let done = commit::commit(&mut writer, &mut committed, epoch, batch).await;
+            let done = commit::commit(&mut writer, committed, epoch, *server, batch).await;
             writer.done(done)
         };
         in_time(COMMIT_TIMEOUT, "committing a batch", commit).await
