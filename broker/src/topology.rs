@@ -1,9 +1,9 @@
 //! The queues and fan-outs that a program needs, as data.
 //!
 //! A *work queue* keeps what it took: durable, replicated, with a limit on redelivery and a dead-letter queue of its
-//! own. A *transient queue* holds what is worthless once it is old (heartbeats): bounded in length and age, the
-//! oldest message goes first; its dead-letter queue holds what its consumer could not read. A *fan-out* copies each
-//! message to everybody who listens.
+//! own. A *transient queue* holds what is worthless once it is old (heartbeats): replicated all the same, because a leader
+//! that hears nobody decides nothing; bounded in length and age, the oldest message goes first; its dead-letter queue holds
+//! what its consumer could not read. A *fan-out* copies each message to everybody who listens.
 
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ pub struct Topology {
     pub work: Vec<WorkQueue>,
     /// Queues whose messages age.
     pub transient: Vec<TransientQueue>,
+    /// The same of the release before this one, as its processes declare them: on one node of the broker. Where they
+    /// cannot be declared, because that node is away, everything else goes on without them.
+    pub former: Vec<TransientQueue>,
     /// Exchanges that copy to everybody who listens.
     pub fanouts: Vec<String>,
 }
@@ -62,19 +65,27 @@ impl Topology {
         I::Item: AsRef<str>,
     {
         let tasks = names.into_iter().map(|name| wire::task_queue(name.as_ref()));
+        let heartbeats = |name: &str| TransientQueue {
+            name: name.to_owned(),
+            max_messages: HEARTBEATS_MAX,
+            max_age: HEARTBEAT_AGE_MAX,
+        };
         Self {
             dead_letter_exchange: format!("{}.dead-letters", wire::PREFIX),
             work: tasks
                 .chain([wire::REPORT_QUEUE.to_owned()])
                 .map(|name| WorkQueue { name, delivery_limit: DELIVERY_LIMIT })
                 .collect(),
-            transient: vec![TransientQueue {
-                name: wire::HEARTBEAT_QUEUE.to_owned(),
-                max_messages: HEARTBEATS_MAX,
-                max_age: HEARTBEAT_AGE_MAX,
-            }],
+            transient: vec![heartbeats(wire::HEARTBEAT_QUEUE)],
+            former: vec![heartbeats(wire::FORMER_HEARTBEAT_QUEUE)],
             fanouts: vec![wire::CONTROL_FANOUT.to_owned()],
         }
+    }
+
+    /// Names of all queues but those of dead letters.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &String> {
+        let work = self.work.iter().map(|queue| &queue.name);
+        work.chain(self.transient.iter().chain(&self.former).map(|queue| &queue.name))
     }
 }
 

@@ -114,7 +114,9 @@ impl Broker for InProcess {
             let dead_letters = registry.ensure(dead_letter_queue(name), Rule::dead_letters);
             registry.ensure(name.clone(), || Rule::work(*delivery_limit, dead_letters));
         }
-        for TransientQueue { name, max_messages, max_age } in &topology.transient {
+        for TransientQueue { name, max_messages, max_age } in
+            topology.transient.iter().chain(&topology.former)
+        {
             let dead_letters = registry.ensure(dead_letter_queue(name), Rule::dead_letters);
             registry.ensure(name.clone(), || Rule::transient(*max_messages, *max_age, dead_letters));
         }

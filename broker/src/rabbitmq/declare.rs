@@ -42,10 +42,18 @@ pub(super) async fn declare(channel: Channel, topology: &Topology) -> Result<(),
     Ok(())
 }
 
+/// Declares the queues of the release before this one.
+pub(super) async fn declare_former(channel: Channel, topology: &Topology) -> Result<(), BrokerError> {
+    for former in &topology.former {
+        dead_letters_of(&channel, &former.name).await?;
+        queue(&channel, &former.name, former_arguments(former)).await?;
+    }
+    Ok(())
+}
+
 /// Removes everything in `topology`. What is not there is no error.
 pub(super) async fn remove(channel: Channel, topology: &Topology) -> Result<(), BrokerError> {
-    let queues = topology.work.iter().map(|work| &work.name);
-    for name in queues.chain(topology.transient.iter().map(|transient| &transient.name)) {
+    for name in topology.queues() {
         for name in [name, &dead_letter_queue(name)] {
             let removed = channel.queue_delete(short(name)?, QueueDeleteOptions::default()).await;
             removed.map_err(|source| failed(name, source))?;
@@ -128,10 +136,24 @@ fn dead_letter_arguments() -> FieldTable {
     arguments
 }
 
-/// A classic queue, declared durable although its messages are not: 4.x gives up transient shared queues.
+/// A quorum queue: it is there for as long as most nodes are.
 fn transient_arguments(transient: &TransientQueue) -> FieldTable {
-    let mut arguments = bounded(transient.max_messages, "drop-head");
+    let mut arguments = ageing(transient);
+    text(&mut arguments, "x-queue-type", "quorum");
+    // Who reads it may come and go: age is the limit.
+    delivery_limit(&mut arguments, u32::MAX);
+    arguments
+}
+
+/// A classic queue, declared durable although its messages are not: 4.x gives up transient shared queues.
+fn former_arguments(former: &TransientQueue) -> FieldTable {
+    let mut arguments = ageing(former);
     text(&mut arguments, "x-queue-type", "classic");
+    arguments
+}
+
+fn ageing(transient: &TransientQueue) -> FieldTable {
+    let mut arguments = bounded(transient.max_messages, "drop-head");
     let max_age_ms = i64::try_from(transient.max_age.as_millis()).unwrap_or(i64::MAX);
     arguments.insert(ShortString::from("x-message-ttl"), AMQPValue::LongLongInt(max_age_ms));
     arguments

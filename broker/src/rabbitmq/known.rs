@@ -13,6 +13,7 @@ impl Known {
         known.dead_letter_exchange.clone_from(&topology.dead_letter_exchange);
         add_missing(&mut known.work, &topology.work);
         add_missing(&mut known.transient, &topology.transient);
+        add_missing(&mut known.former, &topology.former);
         add_missing(&mut known.fanouts, &topology.fanouts);
     }
 
@@ -26,20 +27,15 @@ impl Known {
         match target {
             Target::Fanout(name) => known.fanouts.contains(name),
             Target::Queue(name) => {
-                queues(&known).any(|queue| queue == name || dead_letter_queue(queue) == *name)
+                known.queues().any(|queue| queue == name || dead_letter_queue(queue) == *name)
             }
         }
     }
 
     /// Whether messages of the queue `name` have a dead-letter queue to go to.
     pub(super) fn has_dead_letters(&self, name: &str) -> bool {
-        queues(&self.0.read().unwrap_or_else(PoisonError::into_inner)).any(|queue| queue == name)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).queues().any(|queue| queue == name)
     }
-}
-
-fn queues(topology: &Topology) -> impl Iterator<Item = &String> {
-    let work = topology.work.iter().map(|queue| &queue.name);
-    work.chain(topology.transient.iter().map(|queue| &queue.name))
 }
 
 fn add_missing<T: Clone + PartialEq>(known: &mut Vec<T>, more: &[T]) {

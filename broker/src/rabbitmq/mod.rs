@@ -191,9 +191,22 @@ impl Shared {
 
     /// Declares again what this process has declared: something of it was found missing.
     async fn redeclare(&self) -> Result<(), BrokerError> {
-        let topology = self.known.topology();
-        self.on_channel("declaring queues again", async |channel| declare::declare(channel, &topology).await)
-            .await
+        self.declare(&self.known.topology()).await
+    }
+
+    async fn declare(&self, topology: &Topology) -> Result<(), BrokerError> {
+        self.on_channel("declaring queues", |channel| declare::declare(channel, topology)).await?;
+        if !topology.former.is_empty() {
+            let declared = self
+                .on_channel("declaring former queues", |channel| declare::declare_former(channel, topology));
+            if let Err(error) = declared.await {
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "processes of the release before this one cannot be talked to"
+                );
+            }
+        }
+        Ok(())
     }
 
     async fn dead_letters(self: &Arc<Self>) -> &Window {
@@ -215,7 +228,7 @@ fn short(name: &str) -> Result<ShortString, BrokerError> {
 #[async_trait]
 impl Broker for RabbitMq {
     async fn declare(&self, topology: &Topology) -> Result<(), BrokerError> {
-        self.shared.on_channel("declaring queues", |channel| declare::declare(channel, topology)).await?;
+        self.shared.declare(topology).await?;
         self.shared.known.add(topology);
         Ok(())
     }

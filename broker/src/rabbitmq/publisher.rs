@@ -21,7 +21,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::link::Session;
@@ -46,6 +46,14 @@ const BURST: usize = 64;
 
 /// A little more than the link needs to notice the end of a connection.
 const NOTICE_LOSS: Duration = Duration::from_millis(1500);
+
+/// How old a channel that refuses is when another takes its place. RabbitMQ may go on refusing on one channel what it takes
+/// on the next: one that first published to a quorum queue while the node that led it was going away asks that node again
+/// each time. Where the queue is full, every channel refuses, and changing them must not be all that happens.
+const REFUSING_CHANNEL_AGE: Duration = Duration::from_secs(1);
+
+/// How long a channel that refused is given for what else is on it.
+const REFUSING_CHANNEL_GRACE: Duration = Duration::from_secs(1);
 
 /// AMQP delivery mode of a message that is written to disk.
 const PERSISTENT: u8 = 2;
@@ -188,6 +196,8 @@ enum Ended {
     Done,
     /// The connection or the channel is gone. Whoever still waited has been told.
     Broken,
+    /// The broker refused a message. Another channel may do better.
+    Refused,
 }
 
 async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
@@ -212,8 +222,10 @@ async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
                 Ended::Broken
             }
         };
-        if let Ended::Done = ended {
-            return;
+        match ended {
+            Ended::Done => return,
+            Ended::Refused => continue,
+            Ended::Broken => {}
         }
         // The link may take this long to notice that the connection is gone. If it is not, then the channel failed on
         // its own: most likely an exchange was deleted.
@@ -244,20 +256,27 @@ async fn work(
 ) -> Ended {
     let mut in_flight = FuturesUnordered::new();
     let mut open = true;
-    while open || !in_flight.is_empty() {
+    let begun = Instant::now();
+    // When the last of this channel is given up, because it has refused.
+    let mut given_up_at = None;
+    while (open && given_up_at.is_none()) || !in_flight.is_empty() {
         tokio::select! {
             // Dropping what is in flight drops the answers: each confirm then resolves to Lost.
             () = session.lost.cancelled() => return Ended::Broken,
+            () = sleep_until(given_up_at.unwrap_or(begun)), if given_up_at.is_some() => break,
             Some(settled) = in_flight.next() => {
                 let mut batch = vec![settled];
                 while let Some(Some(settled)) = in_flight.next().now_or_never() {
                     batch.push(settled);
                 }
+                if given_up_at.is_none() && begun.elapsed() >= REFUSING_CHANNEL_AGE && batch.iter().any(is_refused) {
+                    given_up_at = Some(Instant::now() + REFUSING_CHANNEL_GRACE);
+                }
                 if !answer(shared, batch).await {
                     return Ended::Broken;
                 }
             }
-            request = requests.recv(), if open => {
+            request = requests.recv(), if open && given_up_at.is_none() => {
                 open = request.is_some();
                 let burst = std::iter::from_fn(|| requests.try_recv().ok()).take(BURST);
                 for Request { message, waiting } in request.into_iter().chain(burst) {
@@ -276,8 +295,12 @@ async fn work(
             }
         }
     }
-    let _ = channel.close(200, "done".into()).await;
-    Ended::Done
+    let _ = timeout(REFUSING_CHANNEL_GRACE, channel.close(200, "done".into())).await;
+    if open { Ended::Refused } else { Ended::Done }
+}
+
+fn is_refused(settled: &Settled) -> bool {
+    matches!(settled.outcome, Ok(Confirmation::Nack(_)))
 }
 
 /// Tells everybody in `batch` what became of their message. Says whether the channel still lives.

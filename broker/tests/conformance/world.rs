@@ -56,6 +56,7 @@ impl World {
                 transient_queue(&short_lived, Duration::from_millis(50)),
             ],
             fanouts: vec![fanout.clone()],
+            ..Topology::default()
         };
         broker.declare(&topology).await?;
         let dead = dead_letter_queue(&queue);

@@ -41,8 +41,8 @@ impl World {
         let topology = Topology {
             dead_letter_exchange: format!("dead-{id}"),
             work: vec![WorkQueue { name: queue.clone(), delivery_limit: 20 }],
-            transient: Vec::new(),
             fanouts: vec![fanout.clone()],
+            ..Topology::default()
         };
         broker.declare(&topology).await?;
         Ok(Self { broker, dead: dead_letter_queue(&queue), queue, fanout })

@@ -4,13 +4,16 @@
 //! must not stop the others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstitch_broker::{Acker, Broker, BrokerError, Consumer, Delivery};
 use backstitch_proto::id::Epoch;
-use backstitch_proto::message::{HEARTBEAT_QUEUE, Heartbeat, Message, REPORT_QUEUE, Report, with_causes};
+use backstitch_proto::message::{
+    FORMER_HEARTBEAT_QUEUE, HEARTBEAT_QUEUE, Heartbeat, Message, REPORT_QUEUE, Report, with_causes,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// Reports that are unacknowledged at most. They are acknowledged after the commit, so this many are inside one
 /// commit and the next; a report holds up to a thousand outcomes, and up to some hundred kilobytes.
@@ -18,6 +21,9 @@ const REPORT_PREFETCH: u16 = 256;
 
 /// Heartbeats are acknowledged as soon as they are read.
 const HEARTBEAT_PREFETCH: u16 = 256;
+
+/// How long until the queue of former workers is asked for again: its node may come back, and tells nobody.
+const FORMER_RETRY: Duration = Duration::from_secs(10);
 
 /// Reports that wait between consumer and engine: the prefetch is the real bound.
 const CHANNEL: usize = 64;
@@ -51,7 +57,8 @@ impl Intake {
         tasks.spawn(take_reports(broker.consume_ranked(REPORT_QUEUE, REPORT_PREFETCH, rank).await?, sender));
         let (sender, heartbeats) = mpsc::channel(CHANNEL);
         let consumer = broker.consume_ranked(HEARTBEAT_QUEUE, HEARTBEAT_PREFETCH, rank).await?;
-        tasks.spawn(take_heartbeats(consumer, sender));
+        tasks.spawn(take_heartbeats(consumer, HEARTBEAT_QUEUE, sender.clone()));
+        tasks.spawn(take_former_heartbeats(broker.clone(), rank, sender));
         Ok(Self { reports, heartbeats, _tasks: tasks })
     }
 }
@@ -66,14 +73,31 @@ async fn take_reports(mut consumer: Box<dyn Consumer>, reports: mpsc::Sender<Del
     }
 }
 
-async fn take_heartbeats(mut consumer: Box<dyn Consumer>, heartbeats: mpsc::Sender<Heartbeat>) {
+async fn take_heartbeats(mut consumer: Box<dyn Consumer>, queue: &str, heartbeats: mpsc::Sender<Heartbeat>) {
     while let Some(delivery) = consumer.next().await {
-        let Some((heartbeat, acker)) = read(delivery, HEARTBEAT_QUEUE).await else { continue };
+        let Some((heartbeat, acker)) = read(delivery, queue).await else { continue };
         // A heartbeat that is lost is followed by the next.
         _ = acker.ack().await;
         if heartbeats.send(heartbeat).await.is_err() {
             return;
         }
+    }
+}
+
+/// Those of workers of the release before this one, and copies of those of the others. It is no reason not to lead if
+/// their queue is away.
+async fn take_former_heartbeats(broker: Arc<dyn Broker>, rank: u32, heartbeats: mpsc::Sender<Heartbeat>) {
+    loop {
+        match broker.consume_ranked(FORMER_HEARTBEAT_QUEUE, HEARTBEAT_PREFETCH, rank).await {
+            Ok(consumer) => return take_heartbeats(consumer, FORMER_HEARTBEAT_QUEUE, heartbeats).await,
+            Err(error) => {
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "heartbeats of former workers are not heard"
+                );
+            }
+        }
+        tokio::time::sleep(FORMER_RETRY).await;
     }
 }
 

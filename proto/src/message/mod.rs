@@ -30,7 +30,12 @@ pub const PREFIX: &str = "backstitch";
 pub const REPORT_QUEUE: &str = "backstitch.reports";
 
 /// Where workers say that they live and what they hold.
-pub const HEARTBEAT_QUEUE: &str = "backstitch.heartbeats";
+pub const HEARTBEAT_QUEUE: &str = "backstitch.worker-heartbeats";
+
+/// Where coordinators of the release before this one listen for heartbeats, and its workers send them. Workers send a copy
+/// there, and coordinators take in what comes, so that processes of both releases work together; the next release does
+/// without it.
+pub const FORMER_HEARTBEAT_QUEUE: &str = "backstitch.heartbeats";
 
 /// The exchange through which the coordinator reaches all workers at once.
 pub const CONTROL_FANOUT: &str = "backstitch.control";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use backstitch_proto::message::{HEARTBEAT_QUEUE, task_queue};
+use backstitch_proto::message::{FORMER_HEARTBEAT_QUEUE, HEARTBEAT_QUEUE, task_queue};
 use backstitch_tests::cluster::{Broker, Cluster, PATIENCE, Project, Shape, ask};
 use backstitch_tests::disk::SmallDisk;
 use backstitch_tests::rabbitmq::RabbitMq;
@@ -208,32 +208,50 @@ async fn each_of_three_broker_nodes_may_die_or_freeze() -> Result<()> {
     cluster.finish(&run).await
 }
 
-/// F3. A node with clients is parted from the others and pauses; whoever was connected to it goes to the others. Not the
-/// one that holds the queue of heartbeats, which has one home: without it the leader hears nobody until it is back.
+/// F3. A node with clients is parted from the others and pauses; whoever was connected to it goes to the others.
 #[tokio::test]
 async fn a_broker_node_that_is_parted_from_the_others_costs_no_running_task() -> Result<()> {
     let shape = Shape { broker: Broker::Three, ..Shape::default() };
     let (mut cluster, run) = Cluster::start_holding(6, shape).await?;
-    let heartbeats = cluster.node_that_holds(HEARTBEAT_QUEUE).await?;
+    let heartbeats = cluster.node_that_leads(HEARTBEAT_QUEUE).await?;
     let mut with_clients = None;
     for node in (0..3).filter(|node| *node != heartbeats) {
         let clients = cluster.rabbitmq(node)?.clients().await?;
         with_clients = with_clients.max((clients > 0).then_some((clients, node)));
     }
-    let (clients, parted) = with_clients.context("everybody is connected to one node")?;
+    let (_, parted) = with_clients.context("everybody is connected to one node")?;
+    part(&mut cluster, parted, &run).await
+}
+
+/// F3. The same with the node through which every heartbeat goes, and that alone has the queue for those of workers of
+/// the release before.
+#[tokio::test]
+async fn a_broker_node_that_leads_the_queue_of_heartbeats_and_is_parted_costs_no_running_task() -> Result<()>
+{
+    let shape = Shape { broker: Broker::Three, ..Shape::default() };
+    let (mut cluster, run) = Cluster::start_holding(6, shape).await?;
+    let parted = cluster.node_that_leads(HEARTBEAT_QUEUE).await?;
+    let former = cluster.node_that_holds(FORMER_HEARTBEAT_QUEUE).await?;
+    ensure!(parted == former, "node {parted} leads the queue, and node {former} has the former one");
+    part(&mut cluster, parted, &run).await
+}
+
+/// Parts a node from the others, has the tasks end meanwhile, and reunites them.
+async fn part(cluster: &mut Cluster, parted: usize, run: &str) -> Result<()> {
+    let clients = cluster.rabbitmq(parted)?.clients().await?;
     let others: Vec<usize> = (0..3).filter(|node| *node != parted).collect();
-    let elsewhere = clients_of(&mut cluster, &others).await?;
+    let elsewhere = clients_of(cluster, &others).await?;
     cluster.rabbitmq(parted)?.part().await?;
     wait_for("those who were connected to it to come to the others", PATIENCE, async || {
-        (clients_of(&mut cluster, &others).await.ok()? >= elsewhere + clients).then_some(())
+        (clients_of(cluster, &others).await.ok()? >= elsewhere + clients).then_some(())
     })
     .await?;
     cluster.project.open_gate()?;
-    cluster.until_succeeded(&run, 6).await?;
+    cluster.until_succeeded(run, 6).await?;
     cluster.rabbitmq(parted)?.reunite().await?;
     cluster.until_workers(3).await?;
     cluster.no_worker_was_lost().await?;
-    cluster.finish_each_once(&run).await
+    cluster.finish_each_once(run).await
 }
 
 /// Connections of clients to these nodes.

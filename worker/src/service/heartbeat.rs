@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstitch_broker::{Acker, Outgoing, Publisher, Target};
-use backstitch_proto::message::{HEARTBEAT_QUEUE, Heartbeat, Message};
+use backstitch_broker::{Acker, Confirm, Outgoing, Publisher, Target};
+use backstitch_proto::message::{EncodeError, FORMER_HEARTBEAT_QUEUE, HEARTBEAT_QUEUE, Heartbeat, Message};
+use futures_util::FutureExt;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -20,13 +21,17 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// Longest wait for a confirm; a heartbeat that old says nothing any more.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long no copies are sent after one did not arrive: the broker would be asked for their queue each time.
+const COPIES_PAUSE: Duration = Duration::from_secs(10);
+
 /// Sends heartbeats until `closing` is cancelled, and a last one then.
 pub(super) async fn run(shared: Arc<Shared>, publisher: Arc<dyn Publisher>, closing: CancellationToken) {
     let mut ticks = interval(shared.options.heartbeat_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut copies = Copies::default();
     for sequence in 0.. {
         let last = closing.is_cancelled();
-        beat(&shared, &*publisher, sequence).await;
+        beat(&shared, &*publisher, &mut copies, sequence).await;
         if last {
             return;
         }
@@ -44,7 +49,7 @@ pub(super) async fn run(shared: Arc<Shared>, publisher: Arc<dyn Publisher>, clos
     }
 }
 
-async fn beat(shared: &Shared, publisher: &dyn Publisher, sequence: u64) {
+async fn beat(shared: &Shared, publisher: &dyn Publisher, copies: &mut Copies, sequence: u64) {
     let (held, overdue) = {
         let table = shared.table();
         (table.held(), table.overdue(shared.options.ack_after, Instant::now()))
@@ -60,6 +65,7 @@ async fn beat(shared: &Shared, publisher: &dyn Publisher, sequence: u64) {
         draining: shared.draining.is_cancelled(),
         held,
     };
+    copies.send(publisher, &heartbeat).await;
     let sent = timeout(CONFIRM_TIMEOUT, publish(publisher, &heartbeat)).await;
     match sent {
         Ok(Ok(())) => {
@@ -84,12 +90,43 @@ async fn publish(
     publisher: &dyn Publisher,
     heartbeat: &Heartbeat,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let outgoing = Outgoing {
-        target: Target::Queue(HEARTBEAT_QUEUE.to_owned()),
+    Ok(publisher.publish(outgoing(heartbeat, HEARTBEAT_QUEUE)?).await?.await?)
+}
+
+fn outgoing(heartbeat: &Heartbeat, queue: &str) -> Result<Outgoing, EncodeError> {
+    Ok(Outgoing {
+        target: Target::Queue(queue.to_owned()),
         body: heartbeat.encode()?,
         headers: Default::default(),
-        message_id: format!("{}-{}", heartbeat.worker, heartbeat.sequence),
+        message_id: format!("{}-{}-{queue}", heartbeat.worker, heartbeat.sequence),
         persistent: false,
-    };
-    Ok(publisher.publish(outgoing).await?.await?)
+    })
+}
+
+/// Copies for a coordinator of the release before this one. Nobody waits for them: their queue is on one node of the
+/// broker, and while that is away nobody misses them either.
+#[derive(Default)]
+struct Copies {
+    /// Of the last one. There is no other while it is open, so they take no room from what matters.
+    confirm: Option<Confirm>,
+    /// The queue was away: when to try again.
+    resume: Option<Instant>,
+}
+
+impl Copies {
+    async fn send(&mut self, publisher: &dyn Publisher, heartbeat: &Heartbeat) {
+        if let Some(confirm) = &mut self.confirm {
+            match confirm.now_or_never() {
+                None => return,
+                Some(Ok(())) => {}
+                Some(Err(_)) => self.resume = Some(Instant::now() + COPIES_PAUSE),
+            }
+            self.confirm = None;
+        }
+        if self.resume.is_some_and(|resume| Instant::now() < resume) {
+            return;
+        }
+        let Ok(outgoing) = outgoing(heartbeat, FORMER_HEARTBEAT_QUEUE) else { return };
+        self.confirm = publisher.publish(outgoing).await.ok();
+    }
 }
