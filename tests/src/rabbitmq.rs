@@ -152,7 +152,9 @@ impl RabbitMq {
     /// As for [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<()> {
         let log = self.log_path();
-        let command = Command::new(self.folder.path().join("rabbitmq-server"));
+        let mut command = Command::new(self.folder.path().join("rabbitmq-server"));
+        // Where it leaves a dump of itself when it crashes.
+        command.current_dir(self.folder.path());
         let port = self.port;
         let serves = async || greets(port).await;
         server::start(&mut self.server, ("RabbitMQ", command), &log, BOOT_PATIENCE, serves).await
@@ -161,7 +163,8 @@ impl RabbitMq {
     /// What the node has said so far.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+        // It quotes messages, which need not be text.
+        String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
     fn log_path(&self) -> PathBuf {

@@ -3,10 +3,10 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use backstitch_tests::cluster::{Cluster, Journal, PATIENCE, Project, Shape, key};
+use backstitch_tests::cluster::{Cluster, Journal, PATIENCE, Project, Shape};
 use backstitch_tests::process::Process;
 use backstitch_tests::wait::{SOON, pass, wait_for};
 use backstitch_worker::{Context, Worker, WorkerOptions};
@@ -20,8 +20,8 @@ const TASKS: u32 = 24;
 
 const SLOTS: u32 = 8;
 
-/// The partition that ends the process, one of the first.
-const POISON: u32 = 3;
+/// The file of the project that names the partition which ends the process: the first to see the gate open.
+const POISON: &str = "poison";
 
 /// Of the others, once the gate is open: when the process ends, they have not.
 const TASK: Duration = Duration::from_secs(1);
@@ -42,6 +42,18 @@ fn say(event: &str, ctx: &Context) {
     journal.expect("a journal").write_all(line.as_bytes()).expect("room in the journal");
 }
 
+/// Whether this task ends the process.
+fn is_poison(ctx: &Context) -> bool {
+    let path = ctx.project_dir().join(POISON);
+    match File::create_new(&path) {
+        Ok(mut file) => {
+            file.write_all(ctx.partition_key().as_bytes()).expect("room in the project");
+            true
+        }
+        Err(_) => std::fs::read_to_string(path).expect("a name") == ctx.partition_key(),
+    }
+}
+
 /// The worker program.
 async fn work(project_dir: PathBuf) {
     let function = |ctx: Context| async move {
@@ -50,7 +62,7 @@ async fn work(project_dir: PathBuf) {
         while !gate.exists() {
             pass(LOOK_EVERY).await;
         }
-        if ctx.partition_key() == key(POISON) {
+        if is_poison(&ctx) {
             std::process::abort();
         }
         pass(TASK).await;
@@ -102,6 +114,7 @@ async fn a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not() {
     let attempts = attempts.unwrap();
     let terminal = attempts["items"].as_array().unwrap().iter().filter(|attempt| attempt["terminal"] == true);
     let given_up: Vec<_> = terminal.map(|attempt| &attempt["partition"]).collect();
-    assert_eq!(given_up, [&json!(key(POISON))], "{attempts:#}");
+    let poison = std::fs::read_to_string(Path::new(cluster.project.path()).join(POISON)).unwrap();
+    assert_eq!(given_up, [&json!(poison)], "{attempts:#}");
     cluster.audit().await.unwrap();
 }

@@ -9,6 +9,7 @@ use backstitch_tests::postgres::Postgres;
 use backstitch_tests::relay::Relay;
 use backstitch_tests::shared::skipped;
 use backstitch_tests::wait::{pass, wait_for};
+use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};
 
 /// F4. The server crashes, and every session is ended again and again; no process of ours exits.
@@ -156,6 +157,39 @@ async fn nobody_was_lost(cluster: &mut Cluster, run: &str) -> Result<()> {
     cluster.no_worker_was_lost().await?;
     everybody_is_there(cluster)?;
     cluster.finish_each_once(run).await
+}
+
+/// A migration that a later release might bring: it holds every row of every table for longer than the lease of
+/// leadership and than a commit waits for a lock.
+const LATER_MIGRATION: &str = "
+    LOCK TABLE leadership, lease, confirmations, runs, run_assets, dispatches, progress, attempts, asset_partitions;
+    ALTER TABLE runs ADD COLUMN note TEXT;
+    ALTER TABLE attempts ADD COLUMN note TEXT;
+    SELECT pg_sleep(8);
+";
+
+/// F19. The ledger is migrated for a later release in the middle of a run. Coordinators of this one that run go on with
+/// it; one that is started after it says why it does not.
+#[tokio::test]
+async fn a_migration_in_the_middle_of_a_run_costs_time_and_no_worker() -> Result<()> {
+    let shape = Shape { coordinators: 2, database: Database::Own, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::chain(200, "0.1")?, shape).await?;
+    let migrations = tempfile::tempdir()?;
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../coordinator/migrations/postgres/0001_ledger.sql");
+    std::fs::copy(ours, migrations.path().join("0001_ledger.sql"))?;
+    std::fs::write(migrations.path().join("0002_later.sql"), LATER_MIGRATION)?;
+    let run = cluster.submit().await?;
+    cluster.until_succeeded(&run, 100).await?;
+    let mut session = PgConnection::connect(&cluster.database_url()).await?;
+    Migrator::new(migrations.path()).await?.run(&mut session).await?;
+    cluster.until_succeeded(&run, 200).await?;
+    let refusal =
+        cluster.add_coordinator().await.err().context("it started on a schema that it does not know")?;
+    let refusal = format!("{refusal:#}");
+    ensure!(refusal.contains("has migration 0002, which this program does not know"), "{refusal}");
+    // `verify` of this release would refuse as well.
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 2").execute(&mut session).await?;
+    nobody_was_lost(&mut cluster, &run).await
 }
 
 /// F14. The disk of the database is full: Postgres panics when it cannot write its log, and is started again.
