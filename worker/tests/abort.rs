@@ -1,7 +1,8 @@
-//! A native asset that ends its process, which nothing can catch: an abort, as by a stack that overflows or by memory
-//! that is used up. With it ends whatever its worker was executing beside it, and it alone is given up.
+//! A native asset that ends its process, which nothing can catch: it aborts, overflows its stack, or uses up the memory
+//! that there is. With it ends whatever its worker was executing beside it, and it alone is given up.
 
 use std::fs::File;
+use std::hint::black_box;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,9 +17,17 @@ use tokio::process::Command;
 /// The folder of the project, for this program where it is the worker.
 const PROJECT: &str = "BACKSTITCH_TEST_NATIVE_PROJECT";
 
-const TASKS: u32 = 24;
+/// The number of slots of the worker, for this program where it is that.
+const SLOTS: &str = "BACKSTITCH_TEST_NATIVE_SLOTS";
 
-const SLOTS: u32 = 8;
+/// Tasks of a run, for each slot.
+const TASKS_PER_SLOT: u32 = 3;
+
+/// Address space of a worker whose memory may be used up, KiB.
+const MEMORY_KIB: u32 = 4 << 20;
+
+/// What it is used up with.
+const PIECE_BYTES: usize = 64 << 20;
 
 /// The file of the project that names the partition which ends the process: the first to see the gate open.
 const POISON: &str = "poison";
@@ -54,62 +63,98 @@ fn is_poison(ctx: &Context) -> bool {
     }
 }
 
+fn overflow_stack() {
+    fn deeper(depth: u64) -> u64 {
+        if black_box(true) { black_box(deeper(depth + 1)) + 1 } else { depth }
+    }
+    black_box(deeper(0));
+}
+
+fn use_up_memory() {
+    loop {
+        std::mem::forget(black_box(Vec::<u8>::with_capacity(PIECE_BYTES)));
+    }
+}
+
 /// The worker program.
-async fn work(project_dir: PathBuf) {
-    let function = |ctx: Context| async move {
+async fn work(project_dir: PathBuf, end_process: fn()) {
+    let slots = std::env::var(SLOTS).expect("it is set").parse().expect("a number");
+    let function = move |ctx: Context| async move {
         say("begin", &ctx);
         let gate = ctx.project_dir().join("gate");
         while !gate.exists() {
             pass(LOOK_EVERY).await;
         }
         if is_poison(&ctx) {
-            std::process::abort();
+            end_process();
         }
         pass(TASK).await;
         say("end", &ctx);
     };
-    let options = WorkerOptions { slots: SLOTS, project_dir, ..WorkerOptions::default() };
+    let options = WorkerOptions { slots, project_dir, ..WorkerOptions::default() };
     Worker::builder().asset("a", function).options(options).run().await.expect("it is killed");
 }
 
-fn worker(cluster: &Cluster) -> Process {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
+fn worker(cluster: &Cluster, test: &str, slots: u32) -> Process {
+    let mut command = Command::new("sh");
     command
-        .args(["--exact", "a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not", "--nocapture"])
+        .args(["-c", &format!("ulimit -v {MEMORY_KIB} && exec \"$0\" \"$@\"")])
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["--exact", test, "--nocapture"])
         .env(PROJECT, cluster.project.path())
+        .env(SLOTS, slots.to_string())
         .env("BACKSTITCH_BROKER_URL", cluster.broker_url());
     Process::spawn("native", command).expect("this program starts")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not() {
+    let test = "a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not";
+    is_given_up_alone(test, 8, || std::process::abort()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_native_task_that_overflows_its_stack_is_given_up_and_its_neighbours_are_not() {
+    let test = "a_native_task_that_overflows_its_stack_is_given_up_and_its_neighbours_are_not";
+    is_given_up_alone(test, 2, overflow_stack).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_native_task_that_uses_up_memory_is_given_up_and_its_neighbours_are_not() {
+    let test = "a_native_task_that_uses_up_memory_is_given_up_and_its_neighbours_are_not";
+    is_given_up_alone(test, 2, use_up_memory).await;
+}
+
+/// Runs as the worker, if that is what this program was started for; as the test of this name otherwise.
+async fn is_given_up_alone(test: &str, slots: u32, end_process: fn()) {
     if let Some(folder) = std::env::var_os(PROJECT) {
-        return work(folder.into()).await;
+        return work(folder.into(), end_process).await;
     }
-    let project = Project::new(TASKS, 1, "  a: {partitions: slices}\n").unwrap();
+    let tasks = slots * TASKS_PER_SLOT;
+    let project = Project::new(tasks, 1, "  a: {partitions: slices}\n").unwrap();
     let mut cluster = Cluster::start(project, Shape { workers: 0, ..Shape::default() }).await.unwrap();
-    let mut native = worker(&cluster);
+    let mut native = worker(&cluster, test, slots);
     cluster.until_workers(1).await.unwrap();
     let run = cluster.submit().await.unwrap();
     // All of them run when it dies for the first time.
-    cluster.until_begun(SLOTS as usize).await.unwrap();
+    cluster.until_begun(slots as usize).await.unwrap();
     cluster.project.open_gate().unwrap();
     assert!(!native.wait(SOON).await.unwrap().success(), "it was to be aborted");
     let journal = cluster.project.journal().unwrap();
-    assert_eq!((journal.begun(), journal.ends()), (SLOTS as usize, 0), "its neighbours were to die with it");
+    assert_eq!((journal.begun(), journal.ends()), (slots as usize, 0), "its neighbours were to die with it");
 
     let mut deaths = 0;
     let shown = wait_for("the run to end", PATIENCE, async || {
         if native.ended().is_some() {
             deaths += 1;
-            native = worker(&cluster);
+            native = worker(&cluster, test, slots);
         }
         let shown = cluster.leader_says("GET", &format!("/api/runs/{run}"), None).await?;
         (shown["status"] != "running" || deaths >= DEATHS_MAX).then_some(shown)
     });
     let shown = shown.await.unwrap();
     assert!(deaths < DEATHS_MAX, "one task has killed {deaths} workers");
-    assert!(shown["counts"]["failed"] == 1 && shown["counts"]["succeeded"] == TASKS - 1, "{shown:#}");
+    assert!(shown["counts"]["failed"] == 1 && shown["counts"]["succeeded"] == tasks - 1, "{shown:#}");
     let attempts = cluster.leader_says("GET", &format!("/api/runs/{run}/attempts?failed=true"), None).await;
     let attempts = attempts.unwrap();
     let terminal = attempts["items"].as_array().unwrap().iter().filter(|attempt| attempt["terminal"] == true);

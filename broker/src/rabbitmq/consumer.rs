@@ -81,6 +81,7 @@ impl RabbitConsumer {
     /// Every later one, however long it takes. `None` once the broker is closed.
     async fn reopen(shared: Arc<Shared>, source: Source) -> Option<Open> {
         let mut backoff = Backoff::default();
+        let mut missed = false;
         loop {
             let session = shared.consume.session().await?;
             let lost = session.lost.clone();
@@ -93,7 +94,15 @@ impl RabbitConsumer {
                 Ok(Err(error)) => error,
                 Err(_) => shared.board.unavailable("opening a consumer", OPERATION_TIMEOUT),
             };
-            if let BrokerError::NotDeclared { name } = &error {
+            if let BrokerError::NotDeclared { name } = &error
+                && shared.known.is_former(name)
+            {
+                if !missed {
+                    missed = true;
+                    warn!(name, "a queue is gone, and with it what processes of the release before say");
+                }
+                shared.declare_former(&shared.known.topology()).await;
+            } else if let BrokerError::NotDeclared { name } = &error {
                 warn!(name, "a queue that was consumed is gone; declaring it again");
                 if let Err(error) = shared.redeclare().await {
                     warn!(error = &error as &dyn std::error::Error, "declaring queues again");

@@ -32,6 +32,12 @@ impl Known {
         }
     }
 
+    /// Whether `name` is a queue of the release before this one.
+    pub(super) fn is_former(&self, name: &str) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.former.iter().any(|queue| queue.name == name)
+    }
+
     /// Whether messages of the queue `name` have a dead-letter queue to go to.
     pub(super) fn has_dead_letters(&self, name: &str) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).queues().any(|queue| queue == name)

@@ -18,6 +18,7 @@ mod publisher;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::Channel;
@@ -40,6 +41,9 @@ pub(crate) use held::Held;
 use known::Known;
 use link::{Link, Role, Session};
 use publisher::{RabbitPublisher, Window};
+
+/// How long a former queue may take to be declared: its node may be frozen, and nobody knows yet.
+const FORMER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection to RabbitMQ that keeps itself alive. Dropping it closes it.
 pub struct RabbitMq {
@@ -196,17 +200,22 @@ impl Shared {
 
     async fn declare(&self, topology: &Topology) -> Result<(), BrokerError> {
         self.on_channel("declaring queues", |channel| declare::declare(channel, topology)).await?;
-        if !topology.former.is_empty() {
-            let declared = self
-                .on_channel("declaring former queues", |channel| declare::declare_former(channel, topology));
-            if let Err(error) = declared.await {
-                debug!(
-                    error = &error as &dyn std::error::Error,
-                    "processes of the release before this one cannot be talked to"
-                );
-            }
-        }
+        self.declare_former(topology).await;
         Ok(())
+    }
+
+    /// Nothing waits for long for a queue that only processes of the release before need.
+    async fn declare_former(&self, topology: &Topology) {
+        const DOING: &str = "declaring former queues";
+        if topology.former.is_empty() {
+            return;
+        }
+        let declared = self.on_channel(DOING, |channel| declare::declare_former(channel, topology));
+        let declared = timeout(FORMER_TIMEOUT, declared).await;
+        let declared = declared.unwrap_or_else(|_| Err(self.board.unavailable(DOING, FORMER_TIMEOUT)));
+        if let Err(error) = declared {
+            debug!(error = &error as &dyn std::error::Error, "a former queue is not declared");
+        }
     }
 
     async fn dead_letters(self: &Arc<Self>) -> &Window {

@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
+use super::known::Known;
 use super::link::Session;
 use super::{Shared, open_channel, short};
 use crate::confirm::confirmation;
@@ -53,7 +54,7 @@ const NOTICE_LOSS: Duration = Duration::from_millis(1500);
 const REFUSING_CHANNEL_AGE: Duration = Duration::from_secs(1);
 
 /// How long a channel that refused is given for what else is on it.
-const REFUSING_CHANNEL_GRACE: Duration = Duration::from_secs(1);
+const REFUSING_CHANNEL_GRACE: Duration = Duration::from_secs(3);
 
 /// AMQP delivery mode of a message that is written to disk.
 const PERSISTENT: u8 = 2;
@@ -112,7 +113,7 @@ impl Window {
 
     pub(super) async fn publish(&self, shared: &Shared, message: Outgoing) -> Result<Confirm, BrokerError> {
         let cost = (MESSAGE_COST_KIB + message.body.len() / 1024).min(WINDOW_KIB);
-        let message = Prepared::new(message)?;
+        let message = Prepared::new(message, &shared.known)?;
         // At most WINDOW_KIB, which is far below u32::MAX.
         let room = self.room.clone().acquire_many_owned(cost as u32);
         let room = tokio::select! {
@@ -141,10 +142,11 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(message: Outgoing) -> Result<Self, BrokerError> {
+    fn new(message: Outgoing, known: &Known) -> Result<Self, BrokerError> {
         let (exchange, routing_key, mandatory) = match &message.target {
-            // The default exchange routes to the queue of that name; mandatory: say so if there is none.
-            Target::Queue(name) => (ShortString::default(), short(name)?, true),
+            // The default exchange routes to the queue of that name; mandatory: say so if there is none. Of a former queue
+            // nobody wants to hear it.
+            Target::Queue(name) => (ShortString::default(), short(name)?, !known.is_former(name)),
             Target::Fanout(name) => (short(name)?, ShortString::default(), false),
         };
         let mut headers = FieldTable::default();
@@ -269,11 +271,12 @@ async fn work(
                 while let Some(Some(settled)) = in_flight.next().now_or_never() {
                     batch.push(settled);
                 }
-                if given_up_at.is_none() && begun.elapsed() >= REFUSING_CHANNEL_AGE && batch.iter().any(is_refused) {
-                    given_up_at = Some(Instant::now() + REFUSING_CHANNEL_GRACE);
-                }
+                let refuses = begun.elapsed() >= REFUSING_CHANNEL_AGE && batch.iter().any(is_refused);
                 if !answer(shared, batch).await {
                     return Ended::Broken;
+                }
+                if refuses && given_up_at.is_none() {
+                    given_up_at = Some(Instant::now() + REFUSING_CHANNEL_GRACE);
                 }
             }
             request = requests.recv(), if open && given_up_at.is_none() => {

@@ -4,7 +4,7 @@
 //! down or takes no messages, or the leader itself was frozen. Then nobody is heard of, and it would be wrong to give
 //! up every task that runs. The leader finds out by listening to itself: it sends an echo through the queue that
 //! brings heartbeats, once a second, and silence only counts from echo to echo. An echo comes back behind every
-//! heartbeat that was sent before it.
+//! heartbeat that was sent before it, but those of workers of the release before, which have another queue.
 //!
 //! ```text
 //!   echoes come back   | | | | |            deaf             | | | |

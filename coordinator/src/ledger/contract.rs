@@ -26,7 +26,8 @@ pub trait Ledger: LedgerReads {
     /// As for [`LedgerReads::definitions`].
     async fn leader(&self) -> Result<Option<LeaderInfo>, LedgerError>;
 
-    /// Makes a batch durable, in one transaction, if `epoch` is still the current term.
+    /// Makes a batch durable, in one transaction, if `epoch` is still the current term and nothing that it has committed
+    /// can be missing.
     ///
     /// After [`CommitError::Transient`] nobody knows whether it happened: commit the same batch again, and before
     /// any other. The second time changes nothing that can be read.

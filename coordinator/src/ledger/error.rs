@@ -90,8 +90,8 @@ impl LedgerError {
 /// A batch was not committed, or nobody knows.
 #[derive(Debug, Error)]
 pub enum CommitError {
-    /// A later term has begun. Nothing was written; stop acting as the leader.
-    #[error("term {epoch} is over: another coordinator leads")]
+    /// A later term has begun, or the ledger is not where this term began. Nothing was written; stop acting as the leader.
+    #[error("term {epoch} is over: another coordinator leads, or the ledger was started anew")]
     Deposed {
         /// The term that is over.
         epoch: Epoch,

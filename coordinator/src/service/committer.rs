@@ -33,7 +33,7 @@ pub(super) async fn commit(
             Err(error) => {
                 if let CommitError::Deposed { .. } = error {
                     // Said here: the term may have ended in another way meanwhile, and then nobody hears of this.
-                    warn!(attempts = batch.attempts.len(), "a commit was refused: another coordinator leads");
+                    warn!(attempts = batch.attempts.len(), "a commit was refused: the term is over");
                 }
                 return Err(error);
             }

@@ -1,7 +1,7 @@
 //! The leader's own voice: a heartbeat of nobody, sent once a second through the queue of heartbeats.
 //!
-//! One at a time: the next is sent when the last was confirmed. So when a broker takes messages again after it was
-//! closed for long, one old echo comes back, and every later one is younger than the end of the silence.
+//! One at a time: the next is sent when the last was confirmed, or was not for long. So when a broker takes messages again
+//! after it was closed, few old echoes come back, so far apart that no time between them counts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,9 @@ use uuid::Uuid;
 
 /// Time between two echoes.
 const ECHO_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest wait for a confirm. More than a gap between echoes that counts.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends echoes until it is dropped.
 pub(super) struct Echo {
@@ -78,5 +81,6 @@ async fn send(
         message_id: format!("{id}-{sent_ms}"),
         persistent: false,
     };
-    Ok(publisher.publish(outgoing).await?.await?)
+    let confirmed = async { Ok(publisher.publish(outgoing).await?.await?) };
+    tokio::time::timeout(CONFIRM_TIMEOUT, confirmed).await?
 }

@@ -75,6 +75,11 @@ async fn take_reports(mut consumer: Box<dyn Consumer>, reports: mpsc::Sender<Del
 
 async fn take_heartbeats(mut consumer: Box<dyn Consumer>, queue: &str, heartbeats: mpsc::Sender<Heartbeat>) {
     while let Some(delivery) = consumer.next().await {
+        // A copy of one that comes by the other queue, and perhaps much later.
+        if queue == FORMER_HEARTBEAT_QUEUE && delivery.message_id.ends_with(FORMER_HEARTBEAT_QUEUE) {
+            _ = delivery.acker.ack().await;
+            continue;
+        }
         let Some((heartbeat, acker)) = read(delivery, queue).await else { continue };
         // A heartbeat that is lost is followed by the next.
         _ = acker.ack().await;
@@ -84,8 +89,7 @@ async fn take_heartbeats(mut consumer: Box<dyn Consumer>, queue: &str, heartbeat
     }
 }
 
-/// Those of workers of the release before this one, and copies of those of the others. It is no reason not to lead if
-/// their queue is away.
+/// Those of workers of the release before this one. It is no reason not to lead if their queue is away.
 async fn take_former_heartbeats(broker: Arc<dyn Broker>, rank: u32, heartbeats: mpsc::Sender<Heartbeat>) {
     loop {
         match broker.consume_ranked(FORMER_HEARTBEAT_QUEUE, HEARTBEAT_PREFETCH, rank).await {

@@ -100,8 +100,8 @@ pub struct Coordinator {
 /// Why a term ended before it was asked to.
 #[derive(Debug, Error)]
 pub enum TermError {
-    /// A later term has begun.
-    #[error("another coordinator leads")]
+    /// A later term has begun, or one has to.
+    #[error("the term is over")]
     Deposed,
     /// The ledger could not be read, or another process has it.
     #[error(transparent)]
@@ -163,7 +163,7 @@ impl Coordinator {
             match ended {
                 Ok(()) => break,
                 Err(error @ TermError::Ledger(LedgerError::InUse { .. })) => return Err(error),
-                Err(TermError::Deposed) => warn!("another coordinator leads: back to standby"),
+                Err(TermError::Deposed) => warn!("the term is over: back to standby"),
                 Err(error) => {
                     error!(error = &error as &dyn std::error::Error, "the term ended; trying again");
                     tokio::select! {

@@ -23,7 +23,7 @@
 //! | frozen worker | it does nothing for up to 35 seconds; perhaps its messages go to others meanwhile; then it goes on where it was |
 //! | frozen leader | it does nothing for up to 35 seconds, in which everybody else goes on and nobody reads what they send; then it goes on where it was |
 //! | takeover | after four seconds of that a standby may take over; the frozen one comes back beside it, as a stale leader |
-//! | clock jump | the wall clock of the leader or of one worker moves by up to an hour, in either direction |
+//! | clock jump | every wall clock, or that of one worker, moves by up to an hour, in either direction |
 //! | drain | a worker reports what has ended and hands the rest back |
 //! | user | cancels, pauses, resumes, throttles and re-prioritises |
 //!

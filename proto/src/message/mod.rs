@@ -33,8 +33,8 @@ pub const REPORT_QUEUE: &str = "backstitch.reports";
 pub const HEARTBEAT_QUEUE: &str = "backstitch.worker-heartbeats";
 
 /// Where coordinators of the release before this one listen for heartbeats, and its workers send them. Workers send a copy
-/// there, and coordinators take in what comes, so that processes of both releases work together; the next release does
-/// without it.
+/// there, whose message id ends with this name; coordinators listen for what is no copy. So processes of both releases work
+/// together; the next release does without it.
 pub const FORMER_HEARTBEAT_QUEUE: &str = "backstitch.heartbeats";
 
 /// The exchange through which the coordinator reaches all workers at once.

@@ -124,7 +124,9 @@ impl Cluster {
     async fn audited(&mut self) -> Result<bool> {
         self.heal()?;
         self.until_quiet().await?;
-        self.verify().await?;
+        let said = self.verify().await?;
+        let dead = &said["broker"]["dead_letters"];
+        ensure!(self.garbage || *dead == 0, "{dead} messages of our own were given up");
         let mut session = PgConnection::connect(&self.database_url()).await?;
         let live: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE finished_us IS NULL")
             .fetch_one(&mut session)

@@ -124,6 +124,8 @@ pub struct Cluster {
     pub project: Project,
     /// Of coordinators and workers that are started from now on; that of today, if there is none.
     pub program: Option<PathBuf>,
+    /// Strangers send what nobody can read: the audit does not mind dead letters.
+    pub garbage: bool,
     broker: BrokerPlace,
     database: DatabasePlace,
     slots: u32,
@@ -147,6 +149,7 @@ impl Cluster {
             workers: Vec::new(),
             project,
             program: None,
+            garbage: false,
             broker,
             database,
             slots,

@@ -1,7 +1,7 @@
 //! How far things have come, where the API does not show it: ledger, journal and metrics, each asked directly.
 //! So a test knows that a fault hits the step that it is meant for.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use backstitch_proto::message::REPORT_QUEUE;
 use sqlx::{Connection, PgConnection};
 
@@ -50,6 +50,25 @@ impl Cluster {
             (self.unmarked_dispatches().await.ok()? == 0).then_some(())
         })
         .await
+    }
+
+    /// Waits until the leader has written that dispatches are confirmed, in a transaction that it cannot commit, and so
+    /// many are without the mark.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub async fn until_the_mark_of_a_confirm_hangs(&self, dispatches: u64) -> Result<()> {
+        let mut session = PgConnection::connect(&self.database_url()).await?;
+        let hanging = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND state = 'idle in transaction' AND query LIKE 'UPDATE confirmations%'";
+        wait_for("a mark that is not committed", PATIENCE, async || {
+            let hanging: i64 = sqlx::query_scalar(hanging).fetch_one(&mut session).await.ok()?;
+            (hanging > 0).then_some(())
+        })
+        .await?;
+        let unmarked = self.unmarked_dispatches().await?;
+        ensure!(unmarked >= dispatches, "the ledger has the mark: {unmarked} dispatches are without");
+        Ok(())
     }
 
     /// Waits until a transaction of the leader has not gone on for longer than any statement takes.

@@ -3,7 +3,9 @@
 
 use anyhow::{Result, ensure};
 use backstitch_broker::Target;
-use backstitch_proto::message::{CONTROL_FANOUT, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue};
+use backstitch_proto::message::{
+    CONTROL_FANOUT, FORMER_HEARTBEAT_QUEUE, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue,
+};
 use backstitch_tests::stranger::Stranger;
 
 use crate::world::{PATIENCE, World};
@@ -20,7 +22,7 @@ async fn garbage_in_every_queue_is_dead_lettered_with_the_reason_and_stops_nobod
     world.until_workers(3).await?;
     let stranger = Stranger::at(&world.rabbitmq.url()).await?;
     let tasks = task_queue("default");
-    let queues = [tasks.as_str(), REPORT_QUEUE, HEARTBEAT_QUEUE];
+    let queues = [tasks.as_str(), REPORT_QUEUE, HEARTBEAT_QUEUE, FORMER_HEARTBEAT_QUEUE];
     for queue in queues {
         stranger.send(&Target::Queue(queue.to_owned()), garbage()).await?;
     }

@@ -159,10 +159,11 @@ async fn nobody_was_lost(cluster: &mut Cluster, run: &str) -> Result<()> {
     cluster.finish_each_once(run).await
 }
 
-/// A migration that a later release might bring: it holds every row of every table for longer than the lease of
+/// A migration that a later release might bring: it holds every table for longer than the lease of
 /// leadership and than a commit waits for a lock.
 const LATER_MIGRATION: &str = "
-    LOCK TABLE leadership, lease, confirmations, runs, run_assets, dispatches, progress, attempts, asset_partitions;
+    LOCK TABLE leadership, lease, confirmations, assets, definitions, runs, run_assets, dispatches, progress, attempts,
+        asset_partitions;
     ALTER TABLE runs ADD COLUMN note TEXT;
     ALTER TABLE attempts ADD COLUMN note TEXT;
     SELECT pg_sleep(8);

@@ -1,10 +1,13 @@
 //! Messages of other versions, and messages that nobody of ours has written.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use backstitch_broker::Target;
-use backstitch_proto::message::{CONTROL_FANOUT, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue};
+use backstitch_proto::message::{
+    CONTROL_FANOUT, Dispatch, HEARTBEAT_QUEUE, Invocation, Message, REPORT_QUEUE, task_queue,
+};
 use backstitch_tests::cluster::{Broker, Cluster, PATIENCE, Project, Shape};
 use backstitch_tests::stranger::Stranger;
 use backstitch_tests::wait::wait_for;
@@ -127,6 +130,7 @@ async fn results_that_the_broker_lost_are_made_again() -> Result<()> {
 #[tokio::test]
 async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends() -> Result<()> {
     let mut cluster = Cluster::start(Project::chain(60, "0.05")?, Shape::default()).await?;
+    cluster.garbage = true;
     let stranger = stranger_at(&cluster).await?;
     let run = cluster.submit().await?;
     let tasks = task_queue("default");
@@ -162,6 +166,42 @@ async fn what_cannot_be_read_is_dead_lettered_with_the_reason_and_the_run_ends()
     newer[3] = 200;
     stranger.send(&Target::Fanout(CONTROL_FANOUT.to_owned()), [newer]).await?;
     cluster.finish(&run).await?;
+    for worker in &mut cluster.workers {
+        ensure!(worker.process.ended().is_none(), "a worker left");
+    }
+    Ok(())
+}
+
+/// F13. JSON that is nested deeper than any stack, wherever somebody parses it: in a request, in the config of a
+/// dispatch, in what a task says of its result.
+#[tokio::test]
+async fn json_that_is_nested_without_end_ends_no_process() -> Result<()> {
+    const DEPTH: usize = 60_000;
+    let asset = "  a: {partitions: slices, command: [sh, deep.sh]}\n";
+    let mut cluster = Cluster::start(Project::new(3, 1, asset)?, Shape::default()).await?;
+    let says = format!(
+        "sh task.sh sleep 0\n{{ printf deep=; head -c {DEPTH} /dev/zero | tr '\\0' '['; }} >>\"$BACKSTITCH_METADATA\"\n"
+    );
+    std::fs::write(Path::new(cluster.project.path()).join("deep.sh"), says)?;
+    let deep = "[".repeat(DEPTH) + &"]".repeat(DEPTH);
+
+    let known = versions("dispatch")?.pop().context("golden bytes")?;
+    let mut dispatch = Dispatch::decode(&known)?;
+    dispatch.invocation =
+        Arc::new(Invocation { config_json: deep.clone(), ..(*dispatch.invocation).clone() });
+    let stranger = stranger_at(&cluster).await?;
+    stranger.send(&queue(&task_queue("default")), [dispatch.encode()?]).await?;
+    stranger.leave().await;
+    cluster.until_metric("backstitch_outcomes_stale_total", 1.0).await?;
+
+    for body in [deep.clone(), "[".repeat(DEPTH), format!("{{\"assets\": {deep}}}")] {
+        let runs = format!("{}/api/runs", cluster.coordinators[0].url);
+        let request = reqwest::Client::new().post(runs).header("content-type", "application/json").body(body);
+        let status = request.send().await?.status();
+        ensure!(status.is_client_error(), "a body that nobody can read was answered with {status}");
+    }
+    let run = cluster.submit().await?;
+    cluster.finish_each_once(&run).await?;
     for worker in &mut cluster.workers {
         ensure!(worker.process.ended().is_none(), "a worker left");
     }

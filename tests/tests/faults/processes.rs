@@ -8,7 +8,6 @@ use backstitch_tests::cluster::{Cluster, Depth, Journal, PATIENCE, Project, Shap
 use backstitch_tests::relay::Side;
 use backstitch_tests::wait::{pass, wait_for};
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 
 /// After how long a worker that is silent is given up (`coordinator/src/engine/mod.rs`), seconds.
 const LEASE_S: f64 = 10.0;
@@ -166,7 +165,7 @@ async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Re
     cluster.until_begun(3 * 6).await?;
     cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
     cluster.coordinators[0].to_broker.restore();
-    until_the_mark_of_a_confirm_hangs(&cluster).await?;
+    cluster.until_the_mark_of_a_confirm_hangs(6).await?;
     replace_leader(&mut cluster).await?;
     let_end(&cluster, &run).await?;
 
@@ -203,21 +202,6 @@ async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Re
     replace_leader(&mut cluster).await?;
     cluster.finish(&run).await?;
     ensure!(cluster.project.journal()?.begun() == 6 * 6, "tasks were run a second time");
-    Ok(())
-}
-
-/// Waits until the leader has written that dispatches are confirmed, in a transaction that it cannot commit.
-async fn until_the_mark_of_a_confirm_hangs(cluster: &Cluster) -> Result<()> {
-    let mut session = PgConnection::connect(&cluster.database_url()).await?;
-    let hanging = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
-        AND state = 'idle in transaction' AND query LIKE 'UPDATE confirmations%'";
-    wait_for("a mark that is not committed", PATIENCE, async || {
-        let hanging: i64 = sqlx::query_scalar(hanging).fetch_one(&mut session).await.ok()?;
-        (hanging > 0).then_some(())
-    })
-    .await?;
-    let unmarked = cluster.unmarked_dispatches().await?;
-    ensure!(unmarked >= 6, "the ledger has the mark: {unmarked} dispatches are without");
     Ok(())
 }
 

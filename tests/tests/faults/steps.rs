@@ -34,6 +34,67 @@ async fn a_broker_killed_with_messages_in_its_queues_still_has_them() -> Result<
     cluster.finish_each_once(&run).await
 }
 
+/// F3. What is on its way when the broker dies: dispatches that are published and not confirmed, then results that
+/// workers have and cannot report, reports that are taken and not committed, and such as are committed and not
+/// acknowledged.
+#[tokio::test]
+async fn a_broker_killed_with_work_on_its_way_makes_nobody_do_it_again() -> Result<()> {
+    let mut cluster =
+        Cluster::start(Project::gated(6)?, Shape { broker: Broker::Own, ..Shape::default() }).await?;
+
+    cluster.coordinators[0].to_broker.half_open(Side::Server);
+    let run = cluster.submit().await?;
+    cluster.until_begun(6).await?;
+    ensure!(cluster.unmarked_dispatches().await? == 6, "they were not to be confirmed");
+    restart_broker(&mut cluster).await?;
+    cluster.coordinators[0].to_broker.restore_anew();
+    cluster.project.open_gate()?;
+    until_succeeded(&cluster, &run).await?;
+
+    let run = cluster.submit().await?;
+    cluster.until_begun(2 * 6).await?;
+    cluster.rabbitmq(0)?.kill().await?;
+    cluster.project.open_gate()?;
+    cluster.until_executed(2 * 6).await?;
+    cluster.rabbitmq(0)?.restart().await?;
+    until_succeeded(&cluster, &run).await?;
+
+    let run = cluster.submit().await?;
+    cluster.until_begun(3 * 6).await?;
+    cluster.until_confirms_are_marked().await?;
+    cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
+    cluster.project.open_gate()?;
+    cluster.until_reports_are_taken_and_not_committed().await?;
+    restart_broker(&mut cluster).await?;
+    cluster.coordinators[0].to_ledger.restore_anew();
+    until_succeeded(&cluster, &run).await?;
+
+    let run = cluster.submit().await?;
+    cluster.until_begun(4 * 6).await?;
+    cluster.coordinators[0].to_broker.half_open(Side::Program);
+    cluster.project.open_gate()?;
+    cluster.until_recorded(4 * 6).await?;
+    let reports = cluster.depth(REPORT_QUEUE).await?;
+    ensure!(reports.unacknowledged > 0, "they were not to be acknowledged: {reports:?}");
+    restart_broker(&mut cluster).await?;
+    cluster.coordinators[0].to_broker.restore_anew();
+    cluster.finish(&run).await?;
+    ensure!(cluster.project.journal()?.begun() == 4 * 6, "tasks were run a second time");
+    cluster.no_worker_was_lost().await
+}
+
+async fn restart_broker(cluster: &mut Cluster) -> Result<()> {
+    cluster.rabbitmq(0)?.kill().await?;
+    cluster.rabbitmq(0)?.restart().await
+}
+
+/// Waits for the end of `run`, and makes the tasks of the next one wait.
+async fn until_succeeded(cluster: &Cluster, run: &str) -> Result<()> {
+    let ended = cluster.until_ended(run).await?;
+    ensure!(ended["status"] == "succeeded", "{ended:#}");
+    cluster.project.close_gate()
+}
+
 /// F4, F8. A run is accepted, and nothing of it is dispatched; then its outcomes are committed, and the leader has not
 /// heard of it.
 #[tokio::test]
@@ -78,6 +139,26 @@ async fn a_database_killed_before_a_commit_has_nothing_of_it_and_is_given_it_aga
     cluster.each_succeeded_at_once().await
 }
 
+/// F4. Dispatches are confirmed, and the database dies before it has the mark of it.
+#[tokio::test]
+async fn a_database_killed_before_the_mark_of_a_confirm_costs_no_task() -> Result<()> {
+    let shape = Shape { database: Database::Own, ..Shape::default() };
+    let mut cluster = Cluster::start(Project::gated(6)?, shape).await?;
+    cluster.coordinators[0].to_broker.half_open(Side::Server);
+    let run = cluster.submit().await?;
+    cluster.until_begun(6).await?;
+    cluster.coordinators[0].to_ledger.half_open_from(Side::Program, "COMMIT");
+    cluster.coordinators[0].to_broker.restore();
+    cluster.until_the_mark_of_a_confirm_hangs(6).await?;
+    cluster.postgres()?.kill().await?;
+    cluster.postgres()?.restart().await?;
+    cluster.coordinators[0].to_ledger.restore_anew();
+    cluster.until_confirms_are_marked().await?;
+    cluster.project.open_gate()?;
+    cluster.finish_each_once(&run).await?;
+    cluster.each_succeeded_at_once().await
+}
+
 /// F3, F4. Dispatches are committed, and not one of them is at the broker, when the database dies; in the next run, when
 /// the broker does.
 #[tokio::test]
@@ -91,9 +172,7 @@ async fn dispatches_that_are_committed_and_unpublished_outlive_database_and_brok
     cluster.coordinators[0].to_broker.restore_anew();
     cluster.until_begun(6).await?;
     cluster.project.open_gate()?;
-    let ended = cluster.until_ended(&run).await?;
-    ensure!(ended["status"] == "succeeded", "{ended:#}");
-    cluster.project.close_gate()?;
+    until_succeeded(&cluster, &run).await?;
 
     let run = submit_unpublished(&cluster).await?;
     cluster.rabbitmq(0)?.kill().await?;

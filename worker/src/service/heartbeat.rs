@@ -1,5 +1,7 @@
 //! Says every few seconds that the worker lives and what it holds; that is what renews its leases.
 //!
+//! A copy goes to the queue of the release before this one, as long as its coordinators may lead.
+//!
 //! A heartbeat that fails is not sent again: the next one says more. One that is confirmed and named a dispatch whose
 //! delivery has been unacknowledged for long is what allows that delivery to be acknowledged.
 
@@ -21,14 +23,15 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// Longest wait for a confirm; a heartbeat that old says nothing any more.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long no copies are sent after one did not arrive: the broker would be asked for their queue each time.
-const COPIES_PAUSE: Duration = Duration::from_secs(10);
-
 /// Sends heartbeats until `closing` is cancelled, and a last one then.
-pub(super) async fn run(shared: Arc<Shared>, publisher: Arc<dyn Publisher>, closing: CancellationToken) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    publisher: Arc<dyn Publisher>,
+    mut copies: Copies,
+    closing: CancellationToken,
+) {
     let mut ticks = interval(shared.options.heartbeat_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut copies = Copies::default();
     for sequence in 0.. {
         let last = closing.is_cancelled();
         beat(&shared, &*publisher, &mut copies, sequence).await;
@@ -65,7 +68,7 @@ async fn beat(shared: &Shared, publisher: &dyn Publisher, copies: &mut Copies, s
         draining: shared.draining.is_cancelled(),
         held,
     };
-    copies.send(publisher, &heartbeat).await;
+    copies.send(&heartbeat).await;
     let sent = timeout(CONFIRM_TIMEOUT, publish(publisher, &heartbeat)).await;
     match sent {
         Ok(Ok(())) => {
@@ -103,30 +106,25 @@ fn outgoing(heartbeat: &Heartbeat, queue: &str) -> Result<Outgoing, EncodeError>
     })
 }
 
-/// Copies for a coordinator of the release before this one. Nobody waits for them: their queue is on one node of the
-/// broker, and while that is away nobody misses them either.
-#[derive(Default)]
-struct Copies {
-    /// Of the last one. There is no other while it is open, so they take no room from what matters.
+/// Copies for a coordinator of the release before this one, through a publisher of their own: their queue is on one node of
+/// the broker, and while that is away nothing that matters waits for them.
+pub(super) struct Copies {
+    publisher: Arc<dyn Publisher>,
+    /// Of the last one, and there is no other before it is resolved.
     confirm: Option<Confirm>,
-    /// The queue was away: when to try again.
-    resume: Option<Instant>,
 }
 
 impl Copies {
-    async fn send(&mut self, publisher: &dyn Publisher, heartbeat: &Heartbeat) {
-        if let Some(confirm) = &mut self.confirm {
-            match confirm.now_or_never() {
-                None => return,
-                Some(Ok(())) => {}
-                Some(Err(_)) => self.resume = Some(Instant::now() + COPIES_PAUSE),
-            }
-            self.confirm = None;
-        }
-        if self.resume.is_some_and(|resume| Instant::now() < resume) {
+    pub(super) fn new(publisher: Arc<dyn Publisher>) -> Self {
+        Self { publisher, confirm: None }
+    }
+
+    async fn send(&mut self, heartbeat: &Heartbeat) {
+        if self.confirm.as_mut().is_some_and(|confirm| confirm.now_or_never().is_none()) {
             return;
         }
+        self.confirm = None;
         let Ok(outgoing) = outgoing(heartbeat, FORMER_HEARTBEAT_QUEUE) else { return };
-        self.confirm = publisher.publish(outgoing).await.ok();
+        self.confirm = self.publisher.publish(outgoing).await.ok();
     }
 }

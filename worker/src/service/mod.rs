@@ -90,7 +90,7 @@ pub(crate) async fn run(
     let Some(lines) = shutdown.run_until_cancelled(Lines::open(&options, &*broker)).await else {
         return Ok(());
     };
-    let Lines { reports, heartbeats, control, queues } = lines?;
+    let Lines { reports, heartbeats, copies, control, queues } = lines?;
     let (sender, news) = mpsc::channel(reporter::NEWS_MAX);
     let shared = Arc::new(Shared {
         id: WorkerId(uuid::Uuid::new_v4()),
@@ -110,7 +110,7 @@ pub(crate) async fn run(
     let (flushing, closing) = (CancellationToken::new(), CancellationToken::new());
     let reporter = tokio::spawn(reporter::run(Arc::clone(&shared), reports, news, flushing.clone()));
     let speaking = TaskTracker::new();
-    speaking.spawn(heartbeat::run(Arc::clone(&shared), heartbeats, closing.clone()));
+    speaking.spawn(heartbeat::run(Arc::clone(&shared), heartbeats, copies, closing.clone()));
     speaking.spawn(control::run(Arc::clone(&shared), control, closing.clone()));
     let intakes = TaskTracker::new();
     for (queue, consumer) in queues {
@@ -165,6 +165,7 @@ async fn drain(shared: &Shared, intakes: &TaskTracker) {
 struct Lines {
     reports: Arc<dyn backstitch_broker::Publisher>,
     heartbeats: Arc<dyn backstitch_broker::Publisher>,
+    copies: heartbeat::Copies,
     control: Box<dyn backstitch_broker::Consumer>,
     /// Each with its name.
     queues: Vec<(String, Box<dyn backstitch_broker::Consumer>)>,
@@ -194,7 +195,8 @@ impl Lines {
             queues.push((queue, consumer));
         }
         let (reports, heartbeats) = (broker.publisher().await?, broker.publisher().await?);
-        Ok(Self { reports, heartbeats, control, queues })
+        let copies = heartbeat::Copies::new(broker.publisher().await?);
+        Ok(Self { reports, heartbeats, copies, control, queues })
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use backstitch_broker::{Broker, BrokerError, QueueDepth, RabbitMq, dead_letter_queue};
 use backstitch_coordinator::ledger::Ledger;
 use backstitch_coordinator::service::UNCONFIRMED_MAX;
-use backstitch_proto::message::{REPORT_QUEUE, task_queue};
+use backstitch_proto::message::{FORMER_HEARTBEAT_QUEUE, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue};
 use serde::Serialize;
 
 /// Messages that a task queue may hold besides one per open dispatch: copies of what the coordinator published again
@@ -42,7 +42,9 @@ pub(super) async fn audit(url: &str, names: &BTreeSet<String>, ledger: &dyn Ledg
         report.dead_letters += self::ready(&broker, &dead_letter_queue(&queue)).await?;
         depths.push((queue, ready));
     }
-    report.dead_letters += ready(&broker, &dead_letter_queue(REPORT_QUEUE)).await?;
+    for queue in [REPORT_QUEUE, HEARTBEAT_QUEUE, FORMER_HEARTBEAT_QUEUE] {
+        report.dead_letters += ready(&broker, &dead_letter_queue(queue)).await?;
+    }
     broker.close().await;
     // After the depths: what was dispatched in between only makes the bound larger.
     let open = ledger.load_live().await?.dispatches.len() as u64;

@@ -41,7 +41,8 @@ const STANDBY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// How often a new leader tries to get past commits of the last one. Each time it ends those in its way.
 const BEGIN_TRIES: u32 = 5;
 
-/// When a server was started, microseconds since the Unix epoch: another server, or this one after a crash, has another.
+/// When a server was started, microseconds since the Unix epoch: another server has another, and so has this one after it
+/// was started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ServerStart(i64);
 

@@ -63,6 +63,7 @@ async fn main() -> Result<()> {
 async fn soak(time: Duration, seed: u64) -> Result<()> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::start(load::project()?, shape()).await?;
+    cluster.garbage = true;
     let (mut load, mut bag) = (Load::default(), Bag::default());
     // In a short time each kind of fault has its turn too.
     let longest = BROKEN_MAX.min(time / ALL.len() as u32);

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use backstitch_broker::Target;
-use backstitch_proto::message::{CONTROL_FANOUT, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue};
+use backstitch_proto::message::{
+    CONTROL_FANOUT, FORMER_HEARTBEAT_QUEUE, HEARTBEAT_QUEUE, REPORT_QUEUE, task_queue,
+};
 use backstitch_tests::stranger::Stranger;
 use rand::Rng;
 
@@ -22,8 +24,8 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 
 pub(super) async fn send_garbage(strike: &mut Strike<'_>) -> Result<()> {
     let stranger = Stranger::at(&strike.cluster.broker_url()).await?;
-    let queues =
-        [&*task_queue("default"), REPORT_QUEUE, HEARTBEAT_QUEUE].map(|name| Target::Queue(name.to_owned()));
+    let queues = [&*task_queue("default"), REPORT_QUEUE, HEARTBEAT_QUEUE, FORMER_HEARTBEAT_QUEUE]
+        .map(|name| Target::Queue(name.to_owned()));
     for target in queues.into_iter().chain([Target::Fanout(CONTROL_FANOUT.to_owned())]) {
         let garbage = std::iter::repeat_with(|| {
             let mut body = vec![0; strike.rng.random_range(0..GARBAGE_BYTES_MAX)];
