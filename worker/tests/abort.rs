@@ -29,6 +29,8 @@ const MEMORY_KIB: u32 = 4 << 20;
 /// What it is used up with.
 const PIECE_BYTES: usize = 64 << 20;
 
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
 /// The file of the project that names the partition which ends the process: the first to see the gate open.
 const POISON: &str = "poison";
 
@@ -108,39 +110,40 @@ fn worker(cluster: &Cluster, test: &str, slots: u32) -> Process {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not() {
+async fn a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not() -> Outcome {
     let test = "a_native_task_that_aborts_is_given_up_and_its_neighbours_are_not";
-    is_given_up_alone(test, 8, || std::process::abort()).await;
+    is_given_up_alone(test, 8, || std::process::abort()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_native_task_that_overflows_its_stack_is_given_up_and_its_neighbours_are_not() {
+async fn a_native_task_that_overflows_its_stack_is_given_up_and_its_neighbours_are_not() -> Outcome {
     let test = "a_native_task_that_overflows_its_stack_is_given_up_and_its_neighbours_are_not";
-    is_given_up_alone(test, 2, overflow_stack).await;
+    is_given_up_alone(test, 2, overflow_stack).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_native_task_that_uses_up_memory_is_given_up_and_its_neighbours_are_not() {
+async fn a_native_task_that_uses_up_memory_is_given_up_and_its_neighbours_are_not() -> Outcome {
     let test = "a_native_task_that_uses_up_memory_is_given_up_and_its_neighbours_are_not";
-    is_given_up_alone(test, 2, use_up_memory).await;
+    is_given_up_alone(test, 2, use_up_memory).await
 }
 
 /// Runs as the worker, if that is what this program was started for; as the test of this name otherwise.
-async fn is_given_up_alone(test: &str, slots: u32, end_process: fn()) {
+async fn is_given_up_alone(test: &str, slots: u32, end_process: fn()) -> Outcome {
     if let Some(folder) = std::env::var_os(PROJECT) {
-        return work(folder.into(), end_process).await;
+        work(folder.into(), end_process).await;
+        return Ok(());
     }
     let tasks = slots * TASKS_PER_SLOT;
-    let project = Project::new(tasks, 1, "  a: {partitions: slices}\n").unwrap();
-    let mut cluster = Cluster::start(project, Shape { workers: 0, ..Shape::default() }).await.unwrap();
+    let project = Project::new(tasks, 1, "  a: {partitions: slices}\n")?;
+    let mut cluster = Cluster::start(project, Shape { workers: 0, ..Shape::default() }).await?;
     let mut native = worker(&cluster, test, slots);
-    cluster.until_workers(1).await.unwrap();
-    let run = cluster.submit().await.unwrap();
+    cluster.until_workers(1).await?;
+    let run = cluster.submit().await?;
     // All of them run when it dies for the first time.
-    cluster.until_begun(slots as usize).await.unwrap();
-    cluster.project.open_gate().unwrap();
-    assert!(!native.wait(SOON).await.unwrap().success(), "it was to be aborted");
-    let journal = cluster.project.journal().unwrap();
+    cluster.until_begun(slots as usize).await?;
+    cluster.project.open_gate()?;
+    assert!(!native.wait(SOON).await?.success(), "it was to be aborted");
+    let journal = cluster.project.journal()?;
     assert_eq!((journal.begun(), journal.ends()), (slots as usize, 0), "its neighbours were to die with it");
 
     let mut deaths = 0;
@@ -152,14 +155,18 @@ async fn is_given_up_alone(test: &str, slots: u32, end_process: fn()) {
         let shown = cluster.leader_says("GET", &format!("/api/runs/{run}"), None).await?;
         (shown["status"] != "running" || deaths >= DEATHS_MAX).then_some(shown)
     });
-    let shown = shown.await.unwrap();
+    let shown = shown.await?;
     assert!(deaths < DEATHS_MAX, "one task has killed {deaths} workers");
     assert!(shown["counts"]["failed"] == 1 && shown["counts"]["succeeded"] == tasks - 1, "{shown:#}");
     let attempts = cluster.leader_says("GET", &format!("/api/runs/{run}/attempts?failed=true"), None).await;
-    let attempts = attempts.unwrap();
-    let terminal = attempts["items"].as_array().unwrap().iter().filter(|attempt| attempt["terminal"] == true);
+    let attempts = attempts.ok_or("nobody leads")?;
+    let terminal = attempts["items"]
+        .as_array()
+        .ok_or("no attempts")?
+        .iter()
+        .filter(|attempt| attempt["terminal"] == true);
     let given_up: Vec<_> = terminal.map(|attempt| &attempt["partition"]).collect();
-    let poison = std::fs::read_to_string(Path::new(cluster.project.path()).join(POISON)).unwrap();
+    let poison = std::fs::read_to_string(Path::new(cluster.project.path()).join(POISON))?;
     assert_eq!(given_up, [&json!(poison)], "{attempts:#}");
-    cluster.audit().await.unwrap();
+    Ok(cluster.audit().await?)
 }
