@@ -17,8 +17,9 @@ use tracing::debug;
 
 use super::Shared;
 
-/// Shortest time between two heartbeats: news of many short dispatches share one.
-const DEBOUNCE: Duration = Duration::from_millis(100);
+/// Shortest time between two heartbeats: news of many short dispatches share one. Each costs the broker a write to the disks
+/// of most of its nodes.
+const DEBOUNCE: Duration = Duration::from_millis(500);
 
 /// Longest wait for a confirm; a heartbeat that old says nothing any more.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
