@@ -126,6 +126,17 @@ impl Cluster {
         .await
     }
 
+    /// The same, where the leader cannot acknowledge the reports of them.
+    ///
+    /// # Errors
+    /// When it does not, or they are acknowledged.
+    pub async fn until_recorded_and_not_acknowledged(&self, successes: i64) -> Result<()> {
+        self.until_recorded(successes).await?;
+        let reports = self.depth(REPORT_QUEUE).await?;
+        ensure!(reports.unacknowledged > 0, "they were not to be acknowledged: {reports:?}");
+        Ok(())
+    }
+
     /// Waits until the sum of a metric is at least this.
     ///
     /// # Errors

@@ -159,14 +159,13 @@ async fn nobody_was_lost(cluster: &mut Cluster, run: &str) -> Result<()> {
     cluster.finish_each_once(run).await
 }
 
-/// A migration that a later release might bring: it holds every table for longer than the lease of
-/// leadership and than a commit waits for a lock.
+/// A migration that a later release might bring: it holds every table until the test lets it go on.
 const LATER_MIGRATION: &str = "
     LOCK TABLE leadership, lease, confirmations, assets, definitions, runs, run_assets, dispatches, progress, attempts,
         asset_partitions;
     ALTER TABLE runs ADD COLUMN note TEXT;
     ALTER TABLE attempts ADD COLUMN note TEXT;
-    SELECT pg_sleep(8);
+    SELECT pg_advisory_xact_lock(19);
 ";
 
 /// F19. The ledger is migrated for a later release in the middle of a run. Coordinators of this one that run go on with
@@ -182,7 +181,16 @@ async fn a_migration_in_the_middle_of_a_run_costs_time_and_no_worker() -> Result
     let run = cluster.submit().await?;
     cluster.until_succeeded(&run, 100).await?;
     let mut session = PgConnection::connect(&cluster.database_url()).await?;
-    Migrator::new(migrations.path()).await?.run(&mut session).await?;
+    let mut gate = PgConnection::connect(&cluster.database_url()).await?;
+    sqlx::query("SELECT pg_advisory_lock(19)").execute(&mut gate).await?;
+    let migrator = Migrator::new(migrations.path()).await?;
+    let migrating = async { migrator.run(&mut session).await.context("migrating") };
+    let held = async {
+        // Its leader can neither commit nor stay the leader.
+        cluster.coordinators[0].process.line("back to standby", PATIENCE).await?;
+        sqlx::query("SELECT pg_advisory_unlock(19)").execute(&mut gate).await.context("opening the gate")
+    };
+    tokio::try_join!(migrating, held)?;
     cluster.until_succeeded(&run, 200).await?;
     let refusal =
         cluster.add_coordinator().await.err().context("it started on a schema that it does not know")?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use backstitch_proto::message::{REPORT_QUEUE, task_queue};
+use backstitch_proto::message::task_queue;
 use backstitch_tests::cluster::{Cluster, Depth, Journal, PATIENCE, Project, Shape, WORKERS_LOST};
 use backstitch_tests::relay::Side;
 use backstitch_tests::wait::{pass, wait_for};
@@ -186,9 +186,7 @@ async fn coordinators_killed_at_every_step_leave_no_gap_and_no_duplicate() -> Re
     cluster.until_begun(5 * 6).await?;
     cluster.coordinators[0].to_broker.half_open(Side::Program);
     cluster.project.open_gate()?;
-    cluster.until_recorded(5 * 6).await?;
-    let reports = cluster.depth(REPORT_QUEUE).await?;
-    ensure!(reports.unacknowledged > 0, "they were not to be acknowledged: {reports:?}");
+    cluster.until_recorded_and_not_acknowledged(5 * 6).await?;
     replace_leader(&mut cluster).await?;
     cluster.until_metric("backstitch_outcomes_stale_total", 6.0).await?;
     let_end(&cluster, &run).await?;

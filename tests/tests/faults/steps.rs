@@ -80,9 +80,7 @@ async fn a_broker_killed_with_work_on_its_way_loses_none_of_it() -> Result<()> {
     cluster.until_begun(begun + 3 * 6).await?;
     cluster.coordinators[0].to_broker.half_open(Side::Program);
     cluster.project.open_gate()?;
-    cluster.until_recorded(4 * 6).await?;
-    let reports = cluster.depth(REPORT_QUEUE).await?;
-    ensure!(reports.unacknowledged > 0, "they were not to be acknowledged: {reports:?}");
+    cluster.until_recorded_and_not_acknowledged(4 * 6).await?;
     restart_broker(&mut cluster).await?;
     cluster.coordinators[0].to_broker.restore_anew();
     cluster.finish(&run).await?;
